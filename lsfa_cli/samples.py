@@ -1,0 +1,89 @@
+"""What flows from the data sets to the stages: records, samples, prepared samples and patch features.
+
+These are plain containers without behaviour, so that every room can name them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Split = Literal["train", "validation", "test"]
+Modality = Literal["rgb", "xyz"]
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+MODALITIES: tuple[Modality, ...] = ("rgb", "xyz")
+GOOD = "good"
+
+FloatArray = NDArray[np.floating]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class SampleRecord:
+    """One sample as listed by a data set, before any file is read.
+
+    `name` is unique in its category and the same on every machine: "test/hole/003".
+    `files` maps a role ("rgb", "xyz", "mask") to a file; a role that a sample lacks is absent.
+    """
+
+    name: str
+    split: Split
+    defect: str
+    files: Mapping[str, Path]
+
+    @property
+    def label(self) -> int:
+        """1 for a defective part, 0 for a good one."""
+        return int(self.defect != GOOD)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample as read from its files.
+
+    rgb: (H, W, 3) uint8. xyz: (H, W, 3) float32, metres, camera frame. valid: (H, W), a point is there
+    (finite and not (0, 0, 0)). mask: (H, W), defect pixels; all False on good parts.
+    """
+
+    record: SampleRecord
+    rgb: NDArray[np.uint8]
+    xyz: NDArray[np.float32]
+    valid: BoolArray
+    mask: BoolArray
+
+
+@dataclass(frozen=True)
+class PreparedSample:
+    """One sample after preprocessing (METHOD 1): square, of `size` pixels, background removed.
+
+    rgb: (3, size, size) float32 in [0, 1]. xyz: (3, size, size) float32, metres, 0 where invalid.
+    valid, mask: (size, size). notes: what preprocessing could not do ("no plane: ..."), for the run's record.
+    """
+
+    record: SampleRecord
+    rgb: NDArray[np.float32]
+    xyz: NDArray[np.float32]
+    valid: BoolArray
+    mask: BoolArray
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PatchFeatures:
+    """Patch features of one sample and one modality on a `grid` x `grid` raster, row by row.
+
+    valid: (grid * grid,), which patches have a feature. values: (number of valid patches, D), in raster order.
+    """
+
+    values: FloatArray
+    valid: BoolArray
+    grid: int
+
+    @property
+    def dimension(self) -> int:
+        """D, the length of one patch feature."""
+        return int(self.values.shape[1])

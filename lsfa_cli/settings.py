@@ -1,0 +1,157 @@
+"""The settings: one typed model a stage, and where each value came from.
+
+A field's description is its `--help` text, so it carries the unit and the place in the paper.
+Every field of a stage's model can change the content of that stage's artifact and is recorded in it;
+what cannot (folders, worker counts, verbosity) is in `RunSettings` and never recorded.
+
+Precedence: command line, environment (`LSFA_SEED`, `LSFA_BANK_CORESET_RATIO`), `lsfa.toml`, default.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ModalityChoice = Literal["rgb", "xyz", "both"]
+
+
+class StageSettings(BaseModel):
+    """What every stage's settings share."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    modality: ModalityChoice = Field("both", description="Which data to use: the image, the 3D scan, or both.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where networks run; auto takes cuda where there is one."
+    )
+    seed: int = Field(0, ge=0, description="Seed of every random choice of this stage.")
+
+
+class ExtractSettings(StageSettings):
+    """Preprocessing (METHOD 1), backbones and the projection to patches (METHOD 2)."""
+
+    rgb_backbone: str = Field(
+        "texture", description="Image backbone: texture, dino_vitb8, timm:MODEL, ... (lsfa list backbones)."
+    )
+    rgb_weights: Path | None = Field(
+        None, description="Weights of the image backbone: a .safetensors, .pth or .npz file. Default: timm's download."
+    )
+    xyz_backbone: str = Field("surface", description="3D backbone: surface, fpfh, point_mae (lsfa list backbones).")
+    xyz_weights: Path | None = Field(None, description="Weights of the 3D backbone, for point_mae its pretrain.pth.")
+    projection: Literal["public", "paper"] = Field(
+        "public", description="Eq. 1: 3 nearest centres and zero-padded pooling (public), or as printed (paper)."
+    )
+    xyz_grid: int = Field(56, ge=4, le=224, description="Patches a side of the 3D grid (paper 56, BTF 28).")
+    local_average: bool = Field(
+        False, description="Average each image patch with its 3 x 3 neighbours (PatchCore does, LSFA does not)."
+    )
+    image_size: int = Field(224, ge=32, description="Side of the preprocessed image and cloud, pixels.")
+    border_width: int = Field(10, ge=1, description="Width of the border that the plane is fitted to, pixels.")
+    plane_inlier_distance: float = Field(0.004, gt=0, description="RANSAC inlier distance of the plane, metres.")
+    plane_sample_points: int = Field(50, ge=3, description="Points a RANSAC draw.")
+    plane_draws: int = Field(1000, ge=1, description="RANSAC draws.")
+    plane_removal_distance: float = Field(
+        0.005, ge=0, description="Points nearer than this to the plane are background, metres."
+    )
+    cluster_distance: float = Field(0.006, gt=0, description="DBSCAN neighbourhood of the largest cluster, metres.")
+    cluster_min_points: int = Field(30, ge=1, description="DBSCAN points a neighbourhood.")
+
+
+class AdaptSettings(StageSettings):
+    """Adaptors, losses and training (METHOD 3)."""
+
+    adaptor: str = Field("encoder_1", description="Adaptor (Table 7): linear, conv1x1, encoder_1, encoder_2.")
+    start: Literal["identity", "random"] = Field(
+        "identity", description="Initial weights: identity gives the backbone's features before training."
+    )
+    losses: str = Field(
+        "L_LA,L_GA,L_LC,L_GC", description="Loss terms in use, by comma: L_LA, L_GA (CLC), L_LC, L_GC (IFC)."
+    )
+    clc_weight: float = Field(0.6, ge=0, description="lambda of Eq. 9, the weight of CLC.")
+    update: Literal["joint", "alternating"] = Field(
+        "joint", description="One step on the sum (Eq. 9), or a step on CLC and then one on IFC (Algorithm 1)."
+    )
+    contrast: Literal["row", "pairs"] = Field(
+        "row", description="Denominator of Eq. 2 and 3: over one row, or over all pairs as printed."
+    )
+    temperature: float = Field(0.2, gt=0, description="Temperature T of the contrast (public code: 1).")
+    patches_per_sample: int = Field(1024, ge=1, description="Patches a sample that enter L_LA, a seeded subset.")
+    prototypes: int = Field(1, ge=1, description="Prototypes a sample and modality (Eq. 3); 1 is the mean.")
+    distance: Literal["l2", "squared"] = Field(
+        "l2", description="Distance of IFC: as printed in Eq. 5 and 6 (l2), or as the text says (squared)."
+    )
+    exclude_same_sample: bool = Field(
+        True, description="A bank entry of the same sample is not a neighbour in IFC."
+    )
+    local_bank_size: int = Field(50_000, ge=1, description="Patches kept in the local training bank (Eq. 7).")
+    global_bank_size: int = Field(100, ge=1, description="Prototypes kept in the global training bank (Eq. 7).")
+    head_dimension: int = Field(512, ge=1, description="Output width of the projection heads.")
+    steps: int = Field(100, ge=0, description="Training steps; 0 leaves the adaptor as it starts.")
+    batch_size: int = Field(8, ge=1, description="Samples a step.")
+    learning_rate: float = Field(3e-4, gt=0, description="Peak learning rate of AdamW.")
+    gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
+    guard_interval: int = Field(5, ge=1, description="Steps between checks of the collapse guard.")
+    guard_rank_ratio: float = Field(
+        0.5, ge=0, le=1, description="Training stops when the effective rank falls below this share of its start."
+    )
+
+
+class BankSettings(StageSettings):
+    """Memory banks and their calibration on normal samples (METHOD 4, 1 to 5)."""
+
+    coreset: Literal["greedy", "random", "all"] = Field("greedy", description="How bank entries are chosen.")
+    coreset_ratio: float = Field(0.1, gt=0, le=1, description="Share of a modality's training patches kept.")
+    rgb_foreground: bool = Field(
+        False, description="Image patches only where they touch the part, in bank and map."
+    )
+    blur_sigma: float = Field(4.0, ge=0, description="Standard deviation of the map's Gaussian blur, pixels.")
+    ocsvm: bool = Field(
+        False, description="Also fit M3DM's one-class SVMs, which score --fusion ocsvm needs."
+    )
+
+
+class ScoreSettings(StageSettings):
+    """Fusion of the modalities' scores (METHOD 4, 6)."""
+
+    fusion: Literal["average", "average_raw", "ocsvm"] = Field(
+        "average", description="Mean of calibrated scores (paper), of raw distances, or M3DM's one-class SVM."
+    )
+
+
+class ReportSettings(BaseModel):
+    """Metrics of the report (METHOD 5)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    modality: ModalityChoice = Field("both", description="Which rows to show; both shows rgb, xyz and rgb+xyz.")
+    aupro_limits: str = Field("0.3", description="False-positive rates up to which AUPRO integrates, by comma.")
+    aupro_thresholds: int | None = Field(
+        None, ge=2, description="Thresholds of AUPRO: none is exact, 100 the published protocol."
+    )
+
+
+class RunSettings(BaseModel):
+    """Where things are and how much of the machine to use. Never recorded in an artifact."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str = Field("mvtec3d", description="Dataset (lsfa list datasets).")
+    root: Path | None = Field(None, description="Folder that holds the dataset's categories (LSFA_DATA_ROOT).")
+    work: Path = Field(Path("lsfa-work"), description="Folder of the artifacts: WORK/DATA/CATEGORY/*.h5.")
+    cache: Path | None = Field(None, description="Folder of the preprocessing cache. Default: the user's cache folder.")
+    jobs: int = Field(0, ge=0, description="Threads that read and preprocess; 0 takes one a processor.")
+
+
+STAGES: Mapping[str, type[BaseModel]] = {
+    "extract": ExtractSettings,
+    "adapt": AdaptSettings,
+    "bank": BankSettings,
+    "score": ScoreSettings,
+    "report": ReportSettings,
+}
+
+
+def content_of(settings: BaseModel) -> dict[str, Any]:
+    """The settings as plain JSON values, for an artifact."""
+    return settings.model_dump(mode="json")
