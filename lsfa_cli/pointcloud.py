@@ -1,0 +1,90 @@
+"""Unordered point clouds: farthest-point sampling and exact nearest neighbours."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+FloatArray = NDArray[np.floating]
+IndexArray = NDArray[np.int64]
+
+# Distances of a k-d tree are rounded differently from ours, so that two within this relative gap may be equal.
+_TIE = 1e-9
+
+
+def valid_points(xyz: FloatArray, valid: NDArray[np.bool_]) -> FloatArray:
+    """The points of an organized cloud in raster order. xyz: (3, S, S), valid: (S, S). Returns (n, 3)."""
+    return np.ascontiguousarray(xyz[:, valid].T)
+
+
+def farthest_point_sampling(points: FloatArray, count: int, *, start: int = 0) -> IndexArray:
+    """Indices of `count` points, each the farthest from those picked before it (METHOD 2, Point-MAE's centres).
+
+    points: (N, 3). Returns (count,), in the order of picking, beginning with `start`; of equally far points the one
+    with the lowest index. No index comes twice, also where points coincide. ValueError for fewer points than `count`.
+    """
+    total = len(points)
+    if not 1 <= count <= total:
+        raise ValueError(f"{count} farthest points asked of {total}")
+    if not 0 <= start < total:
+        raise ValueError(f"start {start} is not the index of one of {total} points")
+    # One array a coordinate, worked on in place and of the points' own type: they stay in the processor's cache over
+    # all picks (float32 is what the public CUDA code computes in).
+    number = np.result_type(points.dtype, np.float32)
+    x, y, z = (np.array(points[:, axis], dtype=number) for axis in range(3))
+    squared, term = np.empty(total, number), np.empty(total, number)
+    nearest = np.full(total, np.inf, number)
+    picked = np.empty(count, dtype=np.int64)
+    current = start
+    for position in range(count):
+        picked[position] = current
+        np.subtract(x, x[current], out=squared)
+        np.multiply(squared, squared, out=squared)
+        for coordinate in (y, z):
+            np.subtract(coordinate, coordinate[current], out=term)
+            np.multiply(term, term, out=term)
+            np.add(squared, term, out=squared)
+        np.minimum(nearest, squared, out=nearest)
+        nearest[current] = -1.0  # below every distance, so that a pick never comes again
+        current = int(nearest.argmax())
+    return picked
+
+
+def nearest_neighbors(points: FloatArray, queries: FloatArray, count: int) -> tuple[FloatArray, IndexArray]:
+    """The `count` nearest points of each query, nearest first; of equally near ones the lowest index first.
+
+    points: (N, 3), queries: (Q, 3). Returns distances (Q, count), float64 and from coordinate differences, in the
+    unit of the coordinates, and indices (Q, count). ValueError for fewer points than `count`.
+    """
+    total = len(points)
+    if not 1 <= count <= total:
+        raise ValueError(f"{count} neighbours asked of {total} points")
+    cloud = points.astype(np.float64)
+    asking = queries.astype(np.float64)
+    if len(asking) == 0:
+        return np.empty((0, count)), np.empty((0, count), dtype=np.int64)
+    tree: Any = cKDTree(cloud)
+    asked = min(count + 1, total)
+    found, candidates = tree.query(asking, k=np.arange(1, asked + 1))
+    distance, index = _nearest_first(cloud, asking[:, None, :], candidates[:, :count])
+    if asked > count:
+        # Where the first one left out is as near as the last one taken, the tree's choice between them is arbitrary.
+        tied = np.flatnonzero(found[:, count] <= found[:, count - 1] * (1 + _TIE))
+        for row in tied:
+            ball = tree.query_ball_point(asking[row], found[row, count] * (1 + _TIE))
+            d, i = _nearest_first(cloud, asking[row], np.array(ball, dtype=np.int64))
+            distance[row], index[row] = d[:count], i[:count]
+    return distance, index
+
+
+def _nearest_first(
+    points: NDArray[np.float64], query: NDArray[np.float64], candidates: IndexArray
+) -> tuple[NDArray[np.float64], IndexArray]:
+    """Candidates (..., k) of queries (..., 1 or none, 3), sorted by distance and then by index."""
+    difference = points[candidates] - query
+    difference *= difference
+    squared = difference[..., 0] + difference[..., 1] + difference[..., 2]
+    order = np.lexsort((candidates, squared), axis=-1)
+    distance = np.sqrt(np.take_along_axis(squared, order, axis=-1))
+    return distance, np.take_along_axis(candidates, order, axis=-1).astype(np.int64)
