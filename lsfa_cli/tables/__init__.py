@@ -1,1 +1,1 @@
-
+"""Result tables in every format, and the published figures to compare with."""
