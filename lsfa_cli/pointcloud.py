@@ -6,16 +6,30 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-FloatArray = NDArray[np.floating]
+from lsfa_cli.errors import DataError
+from lsfa_cli.samples import BoolArray, FloatArray, PreparedSample
+
 IndexArray = NDArray[np.int64]
 
 # Distances of a k-d tree are rounded differently from ours, so that two within this relative gap may be equal.
 _TIE = 1e-9
 
 
-def valid_points(xyz: FloatArray, valid: NDArray[np.bool_]) -> FloatArray:
+def valid_points(xyz: FloatArray, valid: BoolArray) -> FloatArray:
     """The points of an organized cloud in raster order. xyz: (3, S, S), valid: (S, S). Returns (n, 3)."""
     return np.ascontiguousarray(xyz[:, valid].T)
+
+
+def points_of(sample: PreparedSample, minimum: int, backbone: str) -> FloatArray:
+    """The valid points of a prepared sample, (n, 3); `DataError` naming the file for fewer than `minimum` points."""
+    found = int(np.count_nonzero(sample.valid))
+    if found < minimum:
+        file = sample.record.files.get("xyz", sample.record.name)
+        raise DataError(
+            f"{file}: {found} points are left after preprocessing, and backbone {backbone} needs {minimum}.",
+            hint="Check the scan, or the settings that remove its background (plane_*, cluster_*).",
+        )
+    return valid_points(sample.xyz, sample.valid)
 
 
 def farthest_point_sampling(points: FloatArray, count: int, *, start: int = 0) -> IndexArray:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from lsfa_cli.errors import UsageError
 from lsfa_cli.pointcloud import nearest_neighbors
 from lsfa_cli.samples import BoolArray, FloatArray, PatchFeatures
 
@@ -24,6 +25,16 @@ Matrix = Any
 INTERPOLATION_CENTERS = 3
 INTERPOLATION_EPSILON = 1e-8
 _BLOCK_ENTRIES = 1 << 20
+
+
+def require_grid(grid: int, image_size: int) -> int:
+    """The grid, or a `UsageError` when a raster of `image_size` pixels cannot be divided into so many patches."""
+    if not 1 <= grid <= image_size:
+        raise UsageError(
+            f"a 3D grid of {grid} patches a side does not fit an image of {image_size} pixels.",
+            hint="Make xyz_grid smaller or image_size larger.",
+        )
+    return grid
 
 
 def patch_validity(valid: BoolArray, grid: int) -> BoolArray:

@@ -3,7 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lsfa_cli.pointcloud import farthest_point_sampling, nearest_neighbors, valid_points
+from lsfa_cli.errors import DataError
+from lsfa_cli.pointcloud import farthest_point_sampling, nearest_neighbors, points_of, valid_points
+from tests.backbones import scans
 
 CASES = [(cloud, groups, size) for cloud in ("bumpy2000", "tilted700") for groups, size in ((64, 16), (128, 32))]
 
@@ -103,3 +105,12 @@ def test_valid_points_come_in_raster_order():
     xyz = np.arange(12, dtype=np.float32).reshape(3, 2, 2)
     valid = np.array([[False, True], [True, False]])
     assert valid_points(xyz, valid).tolist() == [[1, 5, 9], [2, 6, 10]]
+
+
+def test_points_of_a_sample_with_too_few_names_its_file():
+    sample = scans.few_points(7, xyz="part/xyz/003.tiff")
+    np.testing.assert_array_equal(points_of(sample, 7, "surface"), valid_points(sample.xyz, sample.valid))
+    with pytest.raises(DataError, match=r"part/xyz/003\.tiff: 7 points .* point_mae needs 1024"):
+        points_of(sample, 1024, "point_mae")
+    with pytest.raises(DataError, match=r"^test/hole/001: 7 points"):
+        points_of(scans.few_points(7, name="test/hole/001"), 8, "fpfh")

@@ -1,0 +1,129 @@
+"""Fast point feature histograms (FPFH, 33 values a point) by Open3D, as BTF uses them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsfa_cli.backbones.base import BackboneArguments, IdentityValue, Projection, argument, refuse_weights
+from lsfa_cli.errors import MissingDependencyError, UsageError
+from lsfa_cli.pointcloud import points_of
+from lsfa_cli.projection import pooling_matrix, require_grid, to_patches
+from lsfa_cli.samples import FloatArray, Modality, PatchFeatures, PreparedSample
+
+# Two directions span a surface: fewer points have no normal.
+MINIMUM_POINTS = 3
+
+# Shared libraries that Open3D's wheels expect of the system, and the Debian (and Ubuntu) packages that hold them.
+DEBIAN_PACKAGES: Mapping[str, str] = {
+    "libusb-1.0.so": "libusb-1.0-0",
+    "libGL.so": "libgl1",
+    "libGLX.so": "libgl1",
+    "libEGL.so": "libegl1",
+    "libX11.so": "libx11-6",
+    "libgomp.so": "libgomp1",
+    "libudev.so": "libudev1",
+    "libtbb.so": "libtbb12",
+    "libc++.so": "libc++1",
+    "libc++abi.so": "libc++abi1",
+}
+
+
+class FPFH:
+    """FPFH of every valid pixel, pooled to patches (METHOD 2; BTF's 3D branch).
+
+    Open3D's normals (30 neighbours within 0.1 m) and histograms (100 within 0.25 m); on parts of some centimetres the
+    numbers of neighbours decide. Histograms reach values of 200. Clouds of fewer than 3 points are a `DataError`.
+    """
+
+    @dataclass(frozen=True)
+    class Arguments(BackboneArguments):
+        """What can follow `fpfh?`."""
+
+        orient: bool = argument(
+            True, "Turn normals towards the camera, which makes histograms repeatable; false is BTF's."
+        )
+        normal_radius: float = argument(0.1, "Neighbourhood of a normal, metres.")
+        normal_neighbors: int = argument(30, "Most neighbours of a normal.")
+        feature_radius: float = argument(0.25, "Neighbourhood of a histogram, metres.")
+        feature_neighbors: int = argument(100, "Most neighbours of a histogram.")
+
+        def __post_init__(self) -> None:
+            for name in ("normal", "feature"):
+                if getattr(self, f"{name}_radius") <= 0:
+                    raise UsageError(f"backbone fpfh: {name}_radius must be above 0.")
+                if getattr(self, f"{name}_neighbors") < MINIMUM_POINTS:
+                    raise UsageError(f"backbone fpfh: {name}_neighbors must be at least {MINIMUM_POINTS}.")
+
+    modality: Modality = "xyz"
+    dimension = 33
+
+    def __init__(
+        self,
+        arguments: Arguments,
+        *,
+        weights: Path | None = None,
+        device: str = "cpu",
+        image_size: int = 224,
+        grid: int = 56,
+        projection: Projection = "public",
+        local_average: bool = False,
+    ) -> None:
+        refuse_weights("fpfh", weights)
+        self.arguments = arguments
+        self.grid = require_grid(grid, image_size)
+        self.projection = projection
+        self.identity: dict[str, IdentityValue] = {"name": "fpfh", "arguments": arguments.canonical()}
+        self.notes: tuple[str, ...] = ()
+        self._open3d = import_open3d()
+
+    def patches(self, samples: Sequence[PreparedSample]) -> list[PatchFeatures]:
+        """Patch features (at most grid * grid, 33) of each sample."""
+        return [self._patches(sample) for sample in samples]
+
+    def _patches(self, sample: PreparedSample) -> PatchFeatures:
+        features = self.point_features(points_of(sample, MINIMUM_POINTS, "fpfh"))
+        matrix = pooling_matrix(sample.valid, self.grid, self.projection)
+        return to_patches(features, matrix, sample.valid, self.grid)
+
+    def point_features(self, points: FloatArray) -> NDArray[np.float64]:
+        """FPFH of raw points: (n, 3), metres, camera at the origin, to (n, 33)."""
+        geometry, registration = self._open3d.geometry, self._open3d.pipelines.registration
+        cloud = geometry.PointCloud(self._open3d.utility.Vector3dVector(points.astype(np.float64)))
+        wanted = self.arguments
+        cloud.estimate_normals(geometry.KDTreeSearchParamHybrid(wanted.normal_radius, wanted.normal_neighbors))
+        if wanted.orient:
+            cloud.orient_normals_towards_camera_location(np.zeros(3))
+        search = geometry.KDTreeSearchParamHybrid(wanted.feature_radius, wanted.feature_neighbors)
+        return np.array(registration.compute_fpfh_feature(cloud, search).data).T
+
+
+def import_open3d() -> Any:
+    """Open3D, or a `MissingDependencyError` that says what to install."""
+    try:
+        import open3d
+    except (ImportError, OSError) as error:
+        raise open3d_missing(error) from None
+    return open3d
+
+
+def open3d_missing(error: ImportError | OSError) -> MissingDependencyError:
+    """What an error of `import open3d` means to the user, in one line: which package to install."""
+    instead = "The backbone surface needs no Open3D."
+    if isinstance(error, ModuleNotFoundError):
+        package = (error.name or "open3d").partition(".")[0]
+        missing = "is not installed" if package == "open3d" else f"needs the Python package {package}"
+        return MissingDependencyError(f"backbone fpfh: Open3D {missing}: pip install {package}. {instead}")
+    library = re.search(r"(lib[\w.+-]*?\.so)[\w.]*: cannot open shared object file", str(error))
+    if library is None:
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        return MissingDependencyError(f"backbone fpfh: Open3D cannot be imported: {first_line}. {instead}")
+    file, name = library.group(0).partition(":")[0], library.group(1)
+    package = DEBIAN_PACKAGES.get(name, f"the package that holds {file}")
+    return MissingDependencyError(
+        f"backbone fpfh: Open3D needs the system library {file}: apt-get install {package}. {instead}"
+    )
