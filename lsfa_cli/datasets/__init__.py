@@ -1,0 +1,47 @@
+"""The data sets by name. Adding one takes a file with a `Dataset` class and a row here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lsfa_cli.catalog import Entry, lookup
+from lsfa_cli.errors import DataError
+
+if TYPE_CHECKING:
+    from lsfa_cli.datasets.base import Dataset
+
+DATASETS: dict[str, Entry] = {
+    "mvtec3d": Entry(
+        "lsfa_cli.datasets.mvtec3d",
+        "Mvtec3d",
+        "MVTec 3D-AD: ten categories of industrial parts, RGB and organized point cloud.",
+        needs="the unpacked data set (CC BY-NC-SA 4.0, from MVTec)",
+    ),
+    "synthetic": Entry(
+        "lsfa_cli.datasets.mvtec3d",
+        "Synthetic",
+        "Generated parts in the layout of MVTec 3D-AD, for trying things out.",
+        needs="generated files",
+    ),
+}
+
+ROOT_HINT = "Set --root, LSFA_DATA_ROOT or root in lsfa.toml to the folder that holds the categories."
+
+
+def open_dataset(name: str, root: Path | None) -> Dataset:
+    """The data set called `name` whose categories are folders of `root`.
+
+    Raises `UnknownNameError` for a name that is not in `DATASETS`, `DataError` when `root` is not given,
+    does not exist or is not a folder. The layout is checked when categories or records are asked for.
+    """
+    entry = lookup(DATASETS, "dataset", name)
+    if root is None:
+        raise DataError(f"no folder given for the data set '{name}'.", hint=ROOT_HINT)
+    root = root.expanduser()
+    if not root.exists():
+        raise DataError(f"{root} does not exist (data set '{name}').", hint=ROOT_HINT)
+    if not root.is_dir():
+        raise DataError(f"{root} is a file, not a folder (data set '{name}').", hint=ROOT_HINT)
+    dataset: Dataset = entry.load()(root)
+    return dataset

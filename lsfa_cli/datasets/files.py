@@ -1,0 +1,139 @@
+"""Reading of images, masks and organized point clouds, with errors that name the file."""
+
+import struct
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from lsfa_cli.errors import DataError
+from lsfa_cli.samples import BoolArray
+
+# Larger images are taken for damaged headers. Below Pillow's own limit, so that ours is the message that is seen.
+MAX_PIXELS = 2**26
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_GREY, _PNG_RGB = 0, 2
+_PNG_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
+_COPY_AGAIN = "Copy or unpack this file again."
+
+
+class _PngHeader(NamedTuple):
+    """Fields of a PNG's first chunk (IHDR). `depth` is in bits a channel."""
+
+    width: int
+    height: int
+    depth: int
+    colour: int
+
+    def __str__(self) -> str:
+        return f"{self.depth}-bit {_PNG_COLOURS.get(self.colour, 'unknown')}"
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """An 8-bit RGB PNG as (H, W, 3) uint8."""
+    header = _png_header(path)
+    if (header.depth, header.colour) != (8, _PNG_RGB):
+        raise DataError(f"{path}: expected an 8-bit RGB PNG, found {header}.", hint="Convert it to 8-bit RGB.")
+    return _png_pixels(path).astype(np.uint8, copy=False)
+
+
+def read_mask(path: Path) -> BoolArray:
+    """A grey PNG as (H, W) bool: True where the pixel is above 0.
+
+    MVTec 3D-AD stores class ids (255, 254, ...), so that a test for 255 would lose most defects.
+    """
+    header = _png_header(path)
+    if header.colour != _PNG_GREY:
+        raise DataError(f"{path}: expected a mask with one grey channel, found {header}.", hint="Convert it to grey.")
+    mask: BoolArray = np.not_equal(_png_pixels(path), 0)
+    return mask
+
+
+def read_cloud(path: Path) -> tuple[NDArray[np.float32], BoolArray]:
+    """A float32 TIFF as an organized point cloud (H, W, 3), metres, and its validity (H, W).
+
+    A pixel has a point when its coordinates are finite and not all 0; elsewhere the cloud is set to 0.
+    Only the first page is read: HALCON adds a mask as a sub-image, which says the same and needs a codec.
+    """
+    xyz = _tiff_pixels(path)
+    valid: BoolArray = np.isfinite(xyz).all(axis=2) & (xyz != 0).any(axis=2)
+    if not valid.any():
+        raise DataError(f"{path}: the cloud has no valid point, all are 0 or not finite.", hint=_COPY_AGAIN)
+    xyz[~valid] = 0
+    return xyz, valid
+
+
+def _require_file(path: Path) -> None:
+    if path.is_dir():
+        raise DataError(f"{path} is a folder, expected a file.", hint="Put the data set's own file in its place.")
+    if not path.exists():
+        raise DataError(f"{path} does not exist.", hint=_COPY_AGAIN)
+
+
+def _require_size(path: Path, height: int, width: int) -> None:
+    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+        raise DataError(
+            f"{path}: its header says {width} x {height} pixels, at most {MAX_PIXELS} pixels are read.",
+            hint=f"The file is probably damaged. {_COPY_AGAIN}",
+        )
+
+
+def _png_header(path: Path) -> _PngHeader:
+    """The header, read without a decoder so that its size is known before anything is allocated."""
+    _require_file(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(26)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.", hint="Check the file's permissions.") from error
+    if start[:8] != _PNG_SIGNATURE or start[12:16] != b"IHDR" or len(start) < 26:
+        raise DataError(f"{path} is not a PNG file, or it is cut off.", hint=_COPY_AGAIN)
+    header = _PngHeader(*struct.unpack(">IIBB", start[16:26]))
+    _require_size(path, header.height, header.width)
+    return header
+
+
+def _png_pixels(path: Path) -> NDArray[np.generic]:
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return np.array(image)
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error) as error:
+        # Pillow's PNG reader raises all of these on damaged bytes.
+        raise DataError(f"{path}: damaged or cut off PNG ({error}).", hint=_COPY_AGAIN) from error
+
+
+def _tiff_pixels(path: Path) -> NDArray[np.float32]:
+    _require_file(path)
+    try:
+        with tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            if not isinstance(page, tifffile.TiffPage):
+                raise DataError(f"{path}: the first page of this TIFF has no image.", hint=_COPY_AGAIN)
+            _check_cloud_page(path, page)
+            return np.ascontiguousarray(page.asarray(), dtype=np.float32)
+    except (tifffile.TiffFileError, OSError, ValueError, LookupError, TypeError, struct.error, zlib.error) as error:
+        # tifffile raises all of these on damaged bytes, ValueError also for a codec that is not installed.
+        if "imagecodecs" in str(error):
+            raise DataError(f"{path}: {error}.", hint="Install it: pip install imagecodecs") from error
+        raise DataError(f"{path}: damaged or cut off TIFF ({error}).", hint=_COPY_AGAIN) from error
+
+
+def _check_cloud_page(path: Path, page: tifffile.TiffPage) -> None:
+    """Refuse what is no organized point cloud, before memory is taken for it."""
+    dtype = page.dtype
+    if len(page.shape) != 3 or page.shape[2] != 3 or dtype is None or dtype.kind != "f" or dtype.itemsize != 4:
+        shape = " x ".join(str(length) for length in page.shape)
+        raise DataError(
+            f"{path}: expected H x W x 3 float32 (x, y, z in metres), found {shape} {dtype}.",
+            hint="This is no organized point cloud as MVTec 3D-AD has it.",
+        )
+    _require_size(path, page.shape[0], page.shape[1])
+    end = max((start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)), default=0)
+    if not page.dataoffsets or end > path.stat().st_size:
+        # tifffile would fill the missing part of a compressed image with zeros.
+        raise DataError(f"{path}: damaged or cut off TIFF (pixels end beyond the file).", hint=_COPY_AGAIN)

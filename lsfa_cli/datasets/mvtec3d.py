@@ -1,0 +1,169 @@
+"""MVTec 3D-AD (Bergmann, Jin, Sattlegger, Steger 2021) and generated data in the same layout.
+
+ROOT/CATEGORY/{train,validation}/good/{rgb,xyz} and ROOT/CATEGORY/test/DEFECT/{rgb,xyz,gt}; the files of a sample
+share a stem: rgb/000.png, xyz/000.tiff, gt/000.png. Masks hold class ids, and good test samples have empty masks.
+"""
+
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from lsfa_cli.datasets import ROOT_HINT
+from lsfa_cli.datasets.files import read_cloud, read_mask, read_rgb
+from lsfa_cli.errors import DataError, UnknownNameError
+from lsfa_cli.samples import GOOD, SPLITS, Sample, SampleRecord, Split
+
+LAYOUT = "CATEGORY/train/good/{rgb,xyz}, CATEGORY/test/DEFECT/{rgb,xyz,gt}"
+FOLDERS = MappingProxyType({"rgb": ("rgb", ".png"), "xyz": ("xyz", ".tiff"), "mask": ("gt", ".png")})
+"""Role of a file -> its folder and suffix."""
+
+_NAMED = 5  # files that one message names
+
+
+class Mvtec3d:
+    """MVTec 3D-AD in its published layout under `root`."""
+
+    name = "mvtec3d"
+    stand_in_ok = False
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def categories(self) -> list[str]:
+        """The folders of `root` that have train/good, sorted."""
+        names = [folder.name for folder in _folders(self.root) if _is_category(folder)]
+        if not names:
+            raise self._wrong_layout()
+        return names
+
+    def records(self, category: str) -> list[SampleRecord]:
+        """All samples: train, validation (where there is one), test; defects and ids in alphabetical order.
+
+        Training and validation read `good` alone.
+        """
+        folder = self._category_folder(category)
+        records: list[SampleRecord] = []
+        missing: list[str] = []
+        for split in SPLITS:
+            found = _split_records(folder, split, missing)
+            if not found and split != "validation":
+                raise DataError(
+                    f"{folder / split} holds no samples.", hint=f"Expected {LAYOUT}. Unpack the category again."
+                )
+            records += found
+        if missing:
+            named = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
+            raise DataError(
+                f"{folder}: {len(missing)} files are missing: {named}.",
+                hint="A sample has the same id in rgb, xyz and (in test) gt. Unpack the category again.",
+            )
+        return records
+
+    def read(self, record: SampleRecord) -> Sample:
+        """RGB, cloud and mask of one sample; the mask is all False where the sample has none."""
+        rgb = read_rgb(record.files["rgb"])
+        xyz, valid = read_cloud(record.files["xyz"])
+        _require_equal_size(record, "xyz", valid.shape, rgb.shape[:2])
+        if "mask" not in record.files:
+            return Sample(record, rgb, xyz, valid, np.zeros_like(valid))
+        mask = read_mask(record.files["mask"])
+        _require_equal_size(record, "mask", mask.shape, rgb.shape[:2])
+        if record.defect == GOOD and mask.any():
+            raise DataError(
+                f"{record.files['mask']}: the mask of a good part marks {int(mask.sum())} defect pixels.",
+                hint="Move the sample to the folder of its defect, or empty its mask.",
+            )
+        return Sample(record, rgb, xyz, valid, mask)
+
+    def _category_folder(self, category: str) -> Path:
+        known = self.categories()
+        if category in known:
+            return self.root / category
+        if category in {folder.name for folder in _folders(self.root)}:
+            folder = self.root / category
+            raise DataError(
+                f"{folder} is no category: expected train/good in it, found {_listing(folder)}.",
+                hint=f"Expected {LAYOUT}.",
+            )
+        raise UnknownNameError("category", category, known)
+
+    def _wrong_layout(self) -> DataError:
+        message = f"{self.root} has no category: expected {LAYOUT}, found {_listing(self.root)}."
+        if _is_category(self.root):
+            return DataError(
+                message, hint=f"This folder is a category itself. Use the one above: {self.root.absolute().parent}"
+            )
+        for folder in _folders(self.root):
+            if any(_is_category(inner) for inner in _folders(folder)):
+                return DataError(message, hint=f"The categories are one folder down. Use {folder}")
+        return DataError(message, hint=ROOT_HINT)
+
+
+class Synthetic(Mvtec3d):
+    """Generated parts, written in the layout of MVTec 3D-AD."""
+
+    name = "synthetic"
+    stand_in_ok = True
+
+
+def _is_category(folder: Path) -> bool:
+    return (folder / "train" / GOOD).is_dir()
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What a folder holds, sorted by name, without hidden files."""
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be listed: {error.strerror}.", hint="Check the folder's permissions."
+        ) from error
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [entry for entry in _entries(folder) if entry.is_dir()]
+
+
+def _listing(folder: Path) -> str:
+    names = [entry.name for entry in _entries(folder)]
+    return (", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")) or "nothing"
+
+
+def _split_records(category: Path, split: Split, missing: list[str]) -> list[SampleRecord]:
+    """The samples of one split in order; files that should be there and are not are added to `missing`."""
+    folder = category / split
+    if not folder.is_dir():
+        return []
+    if split != "test":
+        return _defect_records(folder / GOOD, split, ("rgb", "xyz"), missing) if (folder / GOOD).is_dir() else []
+    records: list[SampleRecord] = []
+    for defect in _folders(folder):
+        # Copies of the set without the (empty) masks of good samples are common, and lose nothing.
+        maskless = defect.name == GOOD and not (defect / "gt").exists()
+        records += _defect_records(defect, split, ("rgb", "xyz") if maskless else ("rgb", "xyz", "mask"), missing)
+    return records
+
+
+def _defect_records(folder: Path, split: Split, roles: tuple[str, ...], missing: list[str]) -> list[SampleRecord]:
+    """The samples of one folder such as test/hole, whose files have the given roles."""
+    stems = {role: _stems(folder / FOLDERS[role][0], FOLDERS[role][1]) for role in roles}
+    records = []
+    for stem in sorted(set[str]().union(*stems.values())):
+        files = {role: folder / FOLDERS[role][0] / f"{stem}{FOLDERS[role][1]}" for role in roles}
+        missing += [files[role].relative_to(folder.parents[1]).as_posix() for role in roles if stem not in stems[role]]
+        records.append(SampleRecord(f"{split}/{folder.name}/{stem}", split, folder.name, files))
+    return records
+
+
+def _stems(folder: Path, suffix: str) -> set[str]:
+    return {entry.stem for entry in _entries(folder) if entry.suffix == suffix} if folder.is_dir() else set()
+
+
+def _require_equal_size(record: SampleRecord, role: str, size: tuple[int, ...], rgb_size: tuple[int, ...]) -> None:
+    if size != rgb_size:
+        raise DataError(
+            f"{record.files[role]} has {size[1]} x {size[0]} pixels, "
+            f"its image {record.files['rgb']} has {rgb_size[1]} x {rgb_size[0]}.",
+            hint="Cloud, image and mask of a sample must be aligned pixel by pixel.",
+        )

@@ -1,0 +1,118 @@
+"""SHA-256 of files, remembered so that an unchanged file is read once."""
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+from lsfa_cli.errors import DataError
+
+_BLOCK = 2**20
+# A change within the clock's resolution of the hashing leaves no trace in the file's times. FAT has 2 seconds.
+_SETTLED_NS = 2 * 10**9
+_BUSY_SECONDS = 10.0
+
+_Stamp = tuple[int, int, int, int, int]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal. `DataError` when it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.", hint="Copy or unpack this file again.") from error
+    return digest.hexdigest()
+
+
+class DigestMemo:
+    """Digests of files, kept in a small SQLite database beside the cache.
+
+    An entry holds as long as the file's device, inode, size and times are the same. It is only made when the file was
+    left alone for 2 seconds before it was hashed, since a later change could otherwise go unseen. May be used by
+    threads and processes at the same time. A database that cannot be used only costs time: `warning` says why.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.warning: str | None = None
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def digest(self, path: Path) -> str:
+        """SHA-256 of a file's content, in hexadecimal. `DataError` when it cannot be read."""
+        name = os.path.abspath(path)  # noqa: PTH100 - Path.absolute keeps "..", so one file would have many names
+        before = _stamp(path)
+        if before is not None and (known := self._lookup(name, before)) is not None:
+            return known
+        started = time.time_ns()
+        digest = file_digest(path)
+        if before is not None and before == _stamp(path) and started - max(before[3:]) > _SETTLED_NS:
+            self._store(name, before, digest)
+        return digest
+
+    def close(self) -> None:
+        """Close the database; the next use opens it again."""
+        with self._lock:
+            self._disconnect()
+
+    def _lookup(self, name: str, stamp: _Stamp) -> str | None:
+        row = self._execute("SELECT digest FROM digests WHERE path = ? AND stamp = ?", (name, repr(stamp)))
+        return None if row is None else str(row[0])
+
+    def _store(self, name: str, stamp: _Stamp, digest: str) -> None:
+        self._execute("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", (name, repr(stamp), digest))
+
+    def _execute(self, statement: str, values: tuple[str, ...]) -> tuple[str, ...] | None:
+        """The first row of a statement's result; None also when the database cannot be used."""
+        with self._lock:
+            if self.warning is not None:
+                return None
+            try:
+                try:
+                    return self._run(statement, values)
+                except sqlite3.OperationalError:
+                    raise
+                except sqlite3.DatabaseError:
+                    # Damaged, for example by a crash of the machine. It holds nothing that cannot be made again.
+                    self._disconnect()
+                    self.file.unlink()
+                    return self._run(statement, values)
+            except (sqlite3.Error, OSError) as error:
+                self._disconnect()
+                self.warning = f"digests of files are not remembered in {self.file} ({error}); this only costs time"
+                return None
+
+    def _run(self, statement: str, values: tuple[str, ...]) -> tuple[str, ...] | None:
+        if self._connection is None:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            # Shared by threads under the lock. Every statement is its own transaction.
+            self._connection = sqlite3.connect(
+                self.file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._connection.execute("PRAGMA synchronous = OFF")
+            self._connection.execute(
+                "CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL)"
+            )
+        row: tuple[str, ...] | None = self._connection.execute(statement, values).fetchone()
+        return row
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):  # closing what cannot be used anyway
+                self._connection.close()
+            self._connection = None
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    """Device, inode, size, and times of modification and status change in nanoseconds; None without a file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
