@@ -1,0 +1,264 @@
+"""Which patches a memory bank keeps (METHOD 4.2): greedy k-centre, random, and the projection before it."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsfa_cli.samples import FloatArray
+
+BLOCK_SIZE = 512  # candidates a block; more means fewer passes over all points and longer ones over the block
+CHUNK_ROWS = 4096  # points a matrix product, so that its result stays in the cache
+_FLOAT32_ROUNDING = 2.0**-24
+
+
+def coreset_count(total: int, ratio: float) -> int:
+    """How many of `total` patches a coreset of `ratio` keeps: rounded down, at least one."""
+    if total < 1 or not 0 < ratio <= 1:
+        raise ValueError(f"a coreset needs patches and a ratio in (0, 1], got {total} and {ratio}")
+    return max(1, math.floor(total * ratio + 1e-9))  # 1e-9: 0.29 * 100 is a little less than 29
+
+
+def random_coreset(total: int, count: int, seed: int) -> NDArray[np.int64]:
+    """`count` different indices below `total` in the order of drawing, (count,)."""
+    if not 1 <= count <= total:
+        raise ValueError(f"cannot choose {count} of {total} patches")
+    return np.random.default_rng(seed).permutation(total)[:count].astype(np.int64)
+
+
+def reduce_dimension(features: FloatArray, seed: int, eps: float = 0.9) -> NDArray[np.float32]:
+    """Features (N, D) under a sparse random projection that keeps distances to 1 +- `eps` (Johnson-Lindenstrauss).
+
+    (N, K) float32, K by scikit-learn's bound; the input as float32 where that bound is not below D.
+    """
+    from sklearn.random_projection import SparseRandomProjection, johnson_lindenstrauss_min_dim
+
+    total, dimension = features.shape
+    target = int(johnson_lindenstrauss_min_dim(total, eps=eps)) if total > 0 else 0
+    if not 0 < target < dimension:
+        return np.asarray(features, dtype=np.float32)
+    projection = SparseRandomProjection(n_components=target, random_state=seed)
+    projection.fit(np.zeros((1, dimension), dtype=np.float32))
+    projected = np.empty((total, target), dtype=np.float32)
+    for rows in _chunks(total):
+        projected[rows] = projection.transform(np.asarray(features[rows], dtype=np.float32))
+    return projected
+
+
+def greedy_coreset(
+    features: FloatArray,
+    count: int,
+    *,
+    start: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> NDArray[np.int64]:
+    """Greedy k-centre: `start`, then again and again the point farthest from its nearest pick.
+
+    features: (N, D). Returns at most `count` indices, in the order of choice, ties taking the lowest index; fewer
+    when every remaining point is a copy of a pick. The order is that of the plain loop in float64
+    (`progress(made, count)` is called now and then), but most of the work is done by matrix products; see
+    `_BlockGreedy`. Memory: one float32 copy of the features.
+    """
+    if features.ndim != 2 or not 1 <= count <= len(features):
+        raise ValueError(f"cannot choose {count} points of features of shape {features.shape}")
+    if not 0 <= start < len(features):
+        raise ValueError(f"start {start} is not the index of one of {len(features)} points")
+    greedy = _BlockGreedy(features)
+    picks = [start]
+    greedy.add(np.array(picks))
+    while len(picks) < count:
+        block, exhausted = greedy.next_picks(count - len(picks))
+        if exhausted:
+            break
+        if block:
+            picks.extend(block)
+            greedy.add(np.array(block))
+            if progress is not None:
+                progress(len(picks), count)
+    if progress is not None:
+        progress(len(picks), len(picks))
+    return np.array(picks, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class ExpansionBound:
+    """How far |a|^2 - 2 a.b + |b|^2 in float32 can be from the true squared distance r^2 of a and b.
+
+    A product of D terms errs by at most D units of rounding times |a||b|, the norms likewise, the sums and the
+    rounding of the coordinates by a few more: the error is at most c (|a| + |b|)^2 with c = (D + 16) 2^-24, and some
+    room. As |b| <= |a| + r, that is at most 8 c |a|^2 + 2 c r^2, which knows nothing of b. `norm` is |a|^2.
+    """
+
+    dimension: int
+
+    @property
+    def _relative(self) -> float:
+        return 2.2 * (self.dimension + 16) * _FLOAT32_ROUNDING
+
+    def _absolute(self, norm: FloatArray) -> NDArray[np.float64]:
+        underflow = (self.dimension + 16) * 2.0**-120
+        return 4 * self._relative * np.asarray(norm, dtype=np.float64) + underflow
+
+    def lower(self, approximate: FloatArray, norm: FloatArray) -> NDArray[np.float64]:
+        """The least true squared distance that can have given `approximate`."""
+        return np.asarray((approximate - self._absolute(norm)) / (1 + self._relative))
+
+    def upper(self, approximate: FloatArray, norm: FloatArray) -> NDArray[np.float64]:
+        """The largest true squared distance that can have given `approximate`."""
+        return np.asarray((approximate + self._absolute(norm)) / (1 - self._relative))
+
+    def highest_approximation(self, squared: FloatArray, norm: FloatArray) -> NDArray[np.float64]:
+        """The largest value that a true squared distance of at most `squared` can give."""
+        return np.asarray(squared * (1 + self._relative) + self._absolute(norm))
+
+
+def squared_distances(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Squared distances of rows (n, D) to rows (n, D), or to one row (D,), by differences: 0 for copies."""
+    difference = left - right
+    return np.asarray(np.einsum("ij,ij->i", difference, difference))
+
+
+class _BlockGreedy:
+    """The picks of the plain greedy loop, many at a time.
+
+    Every point keeps an upper bound on its squared distance to the nearest pick. A block is made of the points with
+    the highest bounds; `rival` is the highest bound outside. The plain greedy runs inside the block, on distances by
+    differences in float64: as long as its best is above `rival`, no point outside can be the true maximum, for
+    distances only fall. Then all bounds are brought up to date by one product with the block's picks.
+
+    Products are in float32 and only bound (`ExpansionBound`). Which pick is nearest is also only known up to rounding:
+    the second-nearest tells when it is certain, otherwise all picks within the rounding are measured.
+    A block without a pick has replaced bounds by true distances, so the next one differs, and the loop ends.
+    """
+
+    def __init__(self, features: FloatArray) -> None:
+        total, dimension = features.shape
+        self.features = features
+        self.bound = ExpansionBound(dimension)
+        self.scale = _power_of_two_scale(features)
+        # One more column, of ones, so that one product gives |b|^2 - 2 a.b (see `_targets`).
+        self.centred = np.ones((total, dimension + 1), dtype=np.float32)
+        self.norm = np.empty(total, dtype=np.float32)
+        # Centring keeps the rounding of the products small; differences need none.
+        centre = features.mean(axis=0, dtype=np.float64) * self.scale
+        for rows in _chunks(total):
+            points = self.exact_rows(rows) - centre
+            self.centred[rows, :-1] = points
+            self.norm[rows] = np.einsum("ij,ij->i", points, points)
+        self.picks = np.empty(0, dtype=np.int64)
+        self.near = np.full(total, np.inf, dtype=np.float32)
+        self.second = np.full(total, np.inf, dtype=np.float32)
+        self.nearest = np.zeros(total, dtype=np.int64)
+        self.upper = np.full(total, np.inf)
+
+    def exact_rows(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float64]:
+        """Points in float64, scaled by a power of two, which loses nothing and can neither overflow nor vanish."""
+        return self.features[rows].astype(np.float64) * self.scale
+
+    def add(self, picks: NDArray[np.int64]) -> None:
+        """Bring the bounds of all points up to date with new `picks`."""
+        self.picks = np.concatenate([self.picks, picks])
+        targets = self._targets(picks)
+        product = np.empty((len(picks), min(CHUNK_ROWS, len(self.norm))), dtype=np.float32)
+        for rows in _chunks(len(self.norm)):
+            points = self.centred[rows]
+            distances = np.matmul(targets, points.T, out=product[:, : len(points)])
+            lowest = distances.min(axis=0) + self.norm[rows]
+            changed = np.flatnonzero(lowest < self.second[rows])
+            if changed.size:
+                self._merge(changed + rows.start, distances[:, changed], picks)
+        self.upper[picks] = 0.0
+
+    def _targets(self, picks: NDArray[np.int64]) -> NDArray[np.float32]:
+        targets = self.centred[picks]
+        targets *= -2.0
+        targets[:, -1] = self.norm[picks]
+        return targets
+
+    def _merge(self, points: NDArray[np.int64], distances: NDArray[np.float32], picks: NDArray[np.int64]) -> None:
+        """Nearest and second-nearest pick of `points` (n,) from `distances` (picks, n), less the points' norms."""
+        columns = np.arange(len(points))
+        first = distances.argmin(axis=0)
+        norm = self.norm[points]
+        lowest = distances[first, columns] + norm
+        distances[first, columns] = np.inf
+        next_lowest = distances.min(axis=0) + norm
+        near, second = self.near[points], self.second[points]
+        closer = lowest < near
+        self.second[points] = np.where(closer, np.minimum(near, next_lowest), np.minimum(second, lowest))
+        self.nearest[points] = np.where(closer, picks[first], self.nearest[points])
+        self.near[points] = np.minimum(near, lowest)
+        self.upper[points] = np.minimum(self.upper[points], self.bound.upper(self.near[points], norm))
+
+    def next_picks(self, limit: int) -> tuple[list[int], bool]:
+        """The next picks, at most `limit`, possibly none; and whether every point is a copy of a pick."""
+        block, rival = self._block()
+        rows = self.exact_rows(block)
+        distance = self._measure(block, rows)
+        picks: list[int] = []
+        while block.size and len(picks) < limit:
+            best = int(distance.argmax())  # the lowest index of equal ones, since the block is sorted
+            if (float(distance[best]), -int(block[best])) < rival:
+                break
+            if distance[best] == 0.0:
+                return picks, not picks
+            picks.append(int(block[best]))
+            np.minimum(distance, squared_distances(rows, rows[best]), out=distance)
+            alive = distance >= rival[0]
+            if 2 * np.count_nonzero(alive) < len(alive):
+                block, rows, distance = block[alive], rows[alive], distance[alive]
+        return picks, False
+
+    def _block(self) -> tuple[NDArray[np.int64], tuple[float, int]]:
+        """The points of highest bound, ascending, and the best outside as (bound, minus index): lower is later."""
+        total = len(self.upper)
+        if total <= BLOCK_SIZE:
+            return np.arange(total), (-1.0, 0)
+        least = np.partition(self.upper, total - BLOCK_SIZE)[total - BLOCK_SIZE]
+        above, tied = np.flatnonzero(self.upper > least), np.flatnonzero(self.upper == least)
+        taken = BLOCK_SIZE - len(above)
+        outside = int(tied[taken]) if taken < len(tied) else total
+        return np.sort(np.concatenate([above, tied[:taken]])), (float(least), -outside)
+
+    def _measure(self, block: NDArray[np.int64], rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """True squared distances of the block's points to their nearest picks, which also become their bounds."""
+        distance = squared_distances(rows, self.exact_rows(self.nearest[block]))
+        unsure = np.flatnonzero(distance > self.bound.lower(self.second[block], self.norm[block]))
+        if unsure.size:
+            self._measure_all(block[unsure], rows[unsure], distance, unsure)
+        self.upper[block] = distance
+        return distance
+
+    def _measure_all(
+        self,
+        points: NDArray[np.int64],
+        rows: NDArray[np.float64],
+        distance: NDArray[np.float64],
+        places: NDArray[np.int64],
+    ) -> None:
+        """Lower `distance[places]` to the true nearest of all picks, measuring those within the rounding."""
+        reach = self.bound.highest_approximation(distance[places], self.norm[points]) - self.norm[points]
+        for part in _chunks(len(self.picks)):
+            picks = self.picks[part]
+            near = self._targets(picks) @ self.centred[points].T <= reach
+            pick, point = np.nonzero(near)
+            for pairs in _chunks(len(pick)):
+                measured = squared_distances(rows[point[pairs]], self.exact_rows(picks[pick[pairs]]))
+                np.minimum.at(distance, places[point[pairs]], measured)
+
+
+def _chunks(total: int) -> Iterator[slice]:
+    for first in range(0, total, CHUNK_ROWS):
+        yield slice(first, min(first + CHUNK_ROWS, total))
+
+
+def _power_of_two_scale(features: FloatArray) -> float:
+    """The power of two that brings the largest absolute value to (1/2, 1]; raises ValueError when one is not finite."""
+    largest = 0.0
+    for rows in _chunks(len(features)):
+        largest = max(largest, float(np.abs(features[rows]).max(initial=0.0)))
+        if not np.isfinite(features[rows]).all():
+            raise ValueError("features hold NaN or infinite values")
+    return 2.0 ** -math.frexp(largest)[1]

@@ -1,0 +1,53 @@
+"""Anomaly maps from patch scores (METHOD 4.5): repeat, upsample, blur."""
+
+import functools
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+
+def score_maps(
+    patch_scores: ArrayLike, *, size: int = 224, sigma: float = 4.0, base_grid: int = 56
+) -> NDArray[np.float32]:
+    """Maps (n, size, size) of patch scores (n, grid * grid), each on a square raster, row by row.
+
+    A grid smaller than `base_grid` is first repeated to it (position i takes patch floor(i * grid / base_grid)),
+    because the published maps of images start from 56 x 56. Then bilinear to `size` without aligned corners,
+    and a Gaussian blur of `sigma` pixels, cut off at 4 sigma, edges reflected (edge value repeated); 0 does not blur.
+    """
+    scores = np.asarray(patch_scores, dtype=np.float64)
+    grid = math.isqrt(scores.shape[-1]) if scores.ndim == 2 else 0
+    if grid < 1 or grid * grid != scores.shape[-1]:
+        raise ValueError(f"patch scores must be (n, grid * grid), got {scores.shape}")
+    if size < 1 or base_grid < 1 or sigma < 0:
+        raise ValueError(f"size and base_grid must be positive, sigma not negative: {size}, {base_grid}, {sigma}")
+    # Every step is linear and treats rows and columns alike, so the whole is one small matrix on either side.
+    along = _axis_matrix(grid, size, float(sigma), base_grid)
+    maps = along @ scores.reshape(-1, grid, grid) @ along.T
+    return maps.astype(np.float32)
+
+
+@functools.lru_cache(maxsize=16)
+def _axis_matrix(grid: int, size: int, sigma: float, base_grid: int) -> NDArray[np.float64]:
+    """What `score_maps` does along one axis: (size, grid), rows sum to 1."""
+    target = max(grid, base_grid)
+    repeat = np.zeros((target, grid))
+    repeat[np.arange(target), np.arange(target) * grid // target] = 1.0
+    matrix = _bilinear_matrix(target, size) @ repeat
+    if sigma > 0:
+        matrix = ndimage.gaussian_filter1d(matrix, sigma, axis=0, mode="reflect", truncate=4.0)
+    matrix.setflags(write=False)
+    return matrix
+
+
+def _bilinear_matrix(source: int, target: int) -> NDArray[np.float64]:
+    """Linear interpolation from `source` to `target` samples, pixel centres at i + 1/2, clamped at the ends."""
+    position = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
+    left = np.floor(position).astype(np.int64)
+    right = np.minimum(left + 1, source - 1)
+    matrix = np.zeros((target, source))
+    np.add.at(matrix, (np.arange(target), left), 1.0 - (position - left))
+    np.add.at(matrix, (np.arange(target), right), position - left)
+    return matrix

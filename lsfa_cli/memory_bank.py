@@ -1,0 +1,233 @@
+"""Memory banks (METHOD 4.3 and 4.4): exact nearest neighbours, patch scores and image scores."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lsfa_cli.coreset import ExpansionBound, squared_distances
+from lsfa_cli.errors import DataError, MissingDependencyError
+from lsfa_cli.samples import BoolArray, FloatArray, PatchFeatures
+
+CANDIDATES = 8  # entries a query that faiss proposes
+QUERY_ROWS = 256  # queries a product with all entries
+PAIR_ROWS = 4096  # differences at a time
+
+
+class Nearest(NamedTuple):
+    """Nearest entry of each query: L2 distance (N,) float32, in the features' unit, and index (N,)."""
+
+    distance: NDArray[np.float32]
+    index: NDArray[np.int64]
+
+
+class SampleScore(NamedTuple):
+    """Scores of one sample and one modality.
+
+    patch_scores: (grid * grid,) distance to the nearest entry, 0 where a patch is invalid. worst_patch: raster index
+    of the largest, nearest: its nearest entry; both -1 when no patch is valid.
+    """
+
+    patch_scores: NDArray[np.float32]
+    image_score: float
+    worst_patch: int
+    nearest: int
+
+
+def image_score(distance_worst: float, distances_next: ArrayLike, dimension: int) -> float:
+    """PatchCore's reweighted image score w d*, for D = `dimension` (METHOD 4.4).
+
+    d* = `distance_worst` is the worst patch's distance to its nearest entry m*, `distances_next` (2,) its distances to
+    the two entries nearest to m*: w = 1 - exp(d* / sqrt(D)) / sum of exp(d / sqrt(D)). An entry that does not exist
+    counts as infinitely far away: with fewer than two, w = 1.
+    """
+    following = np.asarray(distances_next, dtype=np.float64).ravel()
+    if following.size < 2:
+        return float(distance_worst)
+    # Divided through by exp(d* / sqrt(D)) and in logarithms, because exp overflows at distances that occur.
+    exponents = (following - distance_worst) / math.sqrt(dimension)
+    largest = float(exponents.max())
+    logarithm = largest + math.log(float(np.exp(exponents - largest).sum()))
+    return -math.expm1(-logarithm) * float(distance_worst)
+
+
+class MemoryBank:
+    """Patch features of normal samples, entries (M, D) float32, ready to be searched.
+
+    Distances are exact: faiss proposes candidates by float32 products, differences in float64 decide among all entries
+    that the products' rounding leaves open. Copies of an entry are searched once. Raises `MissingDependencyError`
+    when faiss is not installed.
+    """
+
+    def __init__(self, entries: ArrayLike) -> None:
+        self.entries = np.ascontiguousarray(entries, dtype=np.float32)
+        if self.entries.ndim != 2 or not self.entries.size:
+            raise ValueError(f"a memory bank needs entries of shape (M, D), got {self.entries.shape}")
+        faiss = _import_faiss()
+        self._bound = ExpansionBound(self.dimension)
+        # Distances do not depend on the origin, their rounding does.
+        self._centre = self.entries.mean(axis=0, dtype=np.float64)
+        self._first, self._group = _distinct_rows(self.entries)
+        self._rows = self._centred(self.entries[self._first], "entries")
+        self._norm = np.einsum("ij,ij->i", self._rows, self._rows)
+        self._index = faiss.IndexFlatL2(self.dimension)
+        self._index.add(self._rows)
+
+    @property
+    def dimension(self) -> int:
+        """D, the length of an entry."""
+        return int(self.entries.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def search(self, queries: ArrayLike) -> Nearest:
+        """The nearest entry of each query (N, D), the lowest index among equally near ones."""
+        squared, index = self._nearest(self._as_queries(queries), None)
+        return Nearest(np.sqrt(squared).astype(np.float32), index)
+
+    def score(self, patches: PatchFeatures, exclude: BoolArray | None = None) -> SampleScore:
+        """Patch scores and image score of one sample.
+
+        exclude: (M,), entries that may not be neighbours, such as the sample's own when normal samples are scored
+        against a bank that was made from them. Raises `DataError` when it leaves no entry.
+        """
+        patch_scores = np.zeros(patches.valid.size, dtype=np.float32)
+        if not len(patches.values):
+            return SampleScore(patch_scores, 0.0, -1, -1)
+        queries = self._as_queries(patches.values)
+        squared, index = self._nearest(queries, self._as_exclusion(exclude))
+        places = np.flatnonzero(patches.valid)
+        if len(places) != len(queries):
+            raise ValueError(f"{len(queries)} patch features for {len(places)} valid patches")
+        patch_scores[places] = np.sqrt(squared)
+        worst = int(squared.argmax())
+        nearest = int(index[worst])
+        following = self._following(nearest, exclude)
+        distances = np.sqrt(self._measure(queries[worst][None], np.zeros_like(following), following))
+        score = image_score(math.sqrt(squared[worst]), distances, self.dimension)
+        return SampleScore(patch_scores, score, int(places[worst]), nearest)
+
+    def _as_queries(self, queries: ArrayLike) -> NDArray[np.float32]:
+        rows = np.ascontiguousarray(queries, dtype=np.float32)
+        if rows.ndim != 2 or rows.shape[1] != self.dimension:
+            raise ValueError(f"queries must be (N, {self.dimension}) as the bank's entries, got {rows.shape}")
+        return rows
+
+    def _as_exclusion(self, exclude: BoolArray | None) -> BoolArray | None:
+        if exclude is None:
+            return None
+        if exclude.shape != (len(self),):
+            raise ValueError(f"exclude must name all {len(self)} entries, got shape {exclude.shape}")
+        if exclude.all():
+            raise DataError(
+                "no entry of the memory bank is left to compare with",
+                hint="The bank comes from one sample, which cannot be scored against itself. Use more samples.",
+            )
+        return exclude
+
+    def _centred(self, rows: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+        centred = (rows - self._centre).astype(np.float32)
+        if not np.isfinite(np.einsum("ij,ij->i", centred, centred)).all():
+            raise ValueError(f"{name} hold NaN, infinite or huge values")
+        return centred
+
+    def _nearest(
+        self, queries: NDArray[np.float32], exclude: BoolArray | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Squared distance and index of the nearest allowed entry of each query."""
+        entry = self._first if exclude is None else self._first_allowed(exclude)
+        allowed = entry < len(self)
+        rows = self._centred(queries, "patch features")
+        norm = np.einsum("ij,ij->i", rows, rows)
+        count = min(len(self._rows), CANDIDATES if exclude is None else 2 * CANDIDATES)
+        approximate, candidates = self._index.search(rows, count)
+        open_, last = allowed[candidates], approximate[:, -1]
+        # The nearest candidate bounds the distance; only those that may be as near are measured.
+        reach = self._bound.upper(np.where(open_, approximate, np.inf).min(axis=1), norm)
+        limit = self._bound.highest_approximation(reach, norm)
+        query, place = np.nonzero(open_ & (approximate <= limit[:, None]))
+        squared, index = self._closest(queries, query, entry[candidates[query, place]])
+        unsettled = np.flatnonzero(last <= limit) if count < len(self._rows) else np.empty(0, dtype=np.int64)
+        for first in range(0, len(unsettled), QUERY_ROWS):
+            some = unsettled[first : first + QUERY_ROWS]
+            squared[some], index[some] = self._nearest_of_all(queries[some], rows[some], norm[some], entry)
+        return squared, index
+
+    def _nearest_of_all(
+        self,
+        queries: NDArray[np.float32],
+        rows: NDArray[np.float32],
+        norm: NDArray[np.float32],
+        entry: NDArray[np.int64],
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """As `_nearest`, with every entry a candidate."""
+        approximate = self._norm - 2 * (rows @ self._rows.T) + norm[:, None]
+        approximate[:, entry == len(self)] = np.inf
+        reach = self._bound.upper(approximate.min(axis=1), norm)
+        query, place = np.nonzero(approximate <= self._bound.highest_approximation(reach, norm)[:, None])
+        return self._closest(queries, query, entry[place])
+
+    def _closest(
+        self, queries: NDArray[np.float32], query: NDArray[np.int64], entry: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Least squared distance and its lowest entry for each query, among pairs of `query` and `entry`."""
+        measured = self._measure(queries, query, entry)
+        squared, index = np.full(len(queries), np.inf), np.full(len(queries), len(self))
+        np.minimum.at(squared, query, measured)
+        equal = measured == squared[query]
+        np.minimum.at(index, query[equal], entry[equal])
+        return squared, index
+
+    def _measure(
+        self, queries: NDArray[np.float32], query: NDArray[np.int64], entry: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """Squared distances of pairs, by differences in float64."""
+        measured = np.empty(len(query))
+        for first in range(0, len(query), PAIR_ROWS):
+            part = slice(first, first + PAIR_ROWS)
+            left, right = queries[query[part]].astype(np.float64), self.entries[entry[part]].astype(np.float64)
+            measured[part] = squared_distances(left, right)
+        return measured
+
+    def _first_allowed(self, exclude: BoolArray) -> NDArray[np.int64]:
+        """For each distinct row the lowest entry that is not excluded, M where there is none."""
+        first = np.full(len(self._rows), len(self))
+        allowed = np.flatnonzero(~exclude)
+        np.minimum.at(first, self._group[allowed], allowed)
+        return first
+
+    def _following(self, entry: int, exclude: BoolArray | None) -> NDArray[np.int64]:
+        """The two entries nearest to `entry`, itself and excluded ones left out, copies of it not; fewer if no more."""
+        row = self._rows[self._group[entry]]
+        norm = float(row @ row)
+        approximate = (self._norm - 2 * (self._rows @ row) + np.float32(norm))[self._group]
+        approximate[entry] = np.inf
+        if exclude is not None:
+            approximate[exclude] = np.inf
+        count = min(2, int(np.count_nonzero(np.isfinite(approximate))))
+        if not count:
+            return np.empty(0, dtype=np.int64)
+        reach = self._bound.upper(np.partition(approximate, count - 1)[count - 1], np.float64(norm))
+        others = np.flatnonzero(approximate <= self._bound.highest_approximation(reach, np.float64(norm)))
+        squared = self._measure(self.entries[entry][None], np.zeros_like(others), others)
+        return others[np.lexsort((others, squared))[:count]]
+
+
+def _distinct_rows(rows: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first index of each distinct row, and which of those each row equals."""
+    whole = (rows + np.float32(0)).view(f"V{rows.shape[1] * rows.itemsize}").ravel()  # + 0 makes -0 equal to 0
+    _, first, group = np.unique(whole, return_index=True, return_inverse=True)
+    return first, group.ravel()
+
+
+def _import_faiss() -> Any:
+    try:
+        import faiss
+    except ImportError as error:
+        raise MissingDependencyError(
+            "memory banks are searched with faiss, which is not installed",
+            hint='Install it with: pip install "lsfa[cpu]", or with pip install "lsfa[gpu]" for NVIDIA GPUs.',
+        ) from error
+    return faiss

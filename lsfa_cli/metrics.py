@@ -1,0 +1,200 @@
+"""Detection and localisation figures (METHOD 5): image AUROC, pixel AUROC and AUPRO.
+
+Scores are higher where a defect is more likely. Nothing depends on more than their order.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from lsfa_cli.catalog import Entry
+from lsfa_cli.errors import UndefinedMetricError
+
+_EIGHT_CONNECTED = np.ones((3, 3), dtype=int)
+
+
+def image_auroc(scores: ArrayLike, labels: ArrayLike) -> float:
+    """Area under the ROC curve of image scores (n,) against labels (n,), 1 defective and 0 good.
+
+    It is the chance that a defective image scores higher than a good one; a tie counts one half.
+    Raises `UndefinedMetricError` when all images are good or all are defective.
+    """
+    scores, labels = _as_scores(scores, "scores"), np.asarray(labels)
+    if scores.ndim != 1 or scores.shape != labels.shape:
+        raise ValueError(f"scores and labels must be one row each of equal length, got {scores.shape}, {labels.shape}")
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError("labels must be 0 (good) or 1 (defective)")
+    defective = labels.astype(bool)
+    if defective.all() or not defective.any():
+        missing = "good" if defective.any() else "defective"
+        raise UndefinedMetricError(f"image AUROC does not exist: there is no {missing} sample among {labels.size}")
+    return _chance_of_higher(scores[defective], scores[~defective])
+
+
+def pixel_auroc(score_maps: ArrayLike, masks: ArrayLike) -> float:
+    """Area under the ROC curve of all pixels of all maps (n, H, W) against masks (n, H, W), non-zero on defects.
+
+    Raises `UndefinedMetricError` when no pixel, or every pixel, is a defect.
+    """
+    maps, defects = _as_maps(score_maps, masks)
+    if defects.all() or not defects.any():
+        missing = "normal" if defects.any() else "defect"
+        raise UndefinedMetricError(f"pixel AUROC does not exist: there is no {missing} pixel in {len(maps)} masks")
+    return _chance_of_higher(maps[defects], maps[~defects])
+
+
+def aupro(score_maps: ArrayLike, masks: ArrayLike, *, limit: float = 0.3, thresholds: int | None = None) -> float:
+    """Area under the per-region overlap curve of maps (n, H, W) against masks (n, H, W), in [0, 1].
+
+    The share of a component (8-connected, in one mask) at or above a threshold, averaged over all components,
+    against the false-positive rate over the pixels of no component; area up to `limit`, divided by `limit`.
+    `thresholds=None` is exact: every distinct score is a threshold, tied pixels enter together.
+    A number reproduces the published protocol with that many ranks (see `pro_curve`); papers use 100.
+    Raises `UndefinedMetricError` when the masks have no component or no normal pixel.
+    """
+    return aupro_limits(score_maps, masks, [limit], thresholds=thresholds)[0]
+
+
+def aupro_limits(
+    score_maps: ArrayLike, masks: ArrayLike, limits: Sequence[float], *, thresholds: int | None = None
+) -> list[float]:
+    """`aupro` at several limits, for the cost of the largest."""
+    for limit in limits:
+        if not 0 < limit <= 1:
+            raise ValueError(f"a limit of the false-positive rate lies in (0, 1], got {limit}")
+    if not limits:
+        return []
+    pixels = _split_pixels(*_as_maps(score_maps, masks))
+    if thresholds is None:
+        return _exact_areas(pixels, limits)
+    rate, overlap = _curve_at_ranks(pixels, thresholds, max(limits))
+    return [_area_up_to(limit, rate, overlap) / limit for limit in limits]
+
+
+def pro_curve(
+    score_maps: ArrayLike, masks: ArrayLike, thresholds: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The published per-region overlap curve: false-positive rate and mean overlap, (thresholds + 1,) each.
+
+    Thresholds are the scores at equidistant ranks of the sorted normal pixels; a pixel is positive when its score is
+    greater; the rate is taken from the rank, 1 - (rank + 1) / n, not counted, so that with ties it is too high.
+    The last point is (1, 1).
+    """
+    return _curve_at_ranks(_split_pixels(*_as_maps(score_maps, masks)), thresholds, 1.0)
+
+
+class _Pixels(NamedTuple):
+    """Scores of the pixels of no component, and of component pixels with their share of the mean overlap."""
+
+    normal: NDArray[Any]
+    component: NDArray[Any]
+    weight: NDArray[np.float64]  # 1 / (size of the component x number of components); sums to 1
+
+
+def _as_scores(values: ArrayLike, name: str) -> NDArray[Any]:
+    scores = np.asarray(values)
+    if scores.dtype not in (np.float32, np.float64):
+        scores = scores.astype(np.float32 if scores.dtype == np.float16 else np.float64)
+    if np.isnan(scores).any():
+        raise ValueError(f"{name} contain NaN, which has no place in an order")
+    return scores
+
+
+def _as_maps(score_maps: ArrayLike, masks: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    maps, defects = _as_scores(score_maps, "score maps"), np.asarray(masks) != 0
+    if maps.ndim != 3 or maps.shape != defects.shape:
+        raise ValueError(f"score maps and masks must be (n, H, W) and equal, got {maps.shape} and {defects.shape}")
+    return maps, defects
+
+
+def _chance_of_higher(upper: NDArray[Any], lower: NDArray[Any]) -> float:
+    """Mann-Whitney: P(a > b) + P(a = b) / 2 for a from `upper` and b from `lower`, exact in integers."""
+    lower = np.sort(lower)
+    wins = int(np.searchsorted(lower, upper, side="left").sum(dtype=np.int64))
+    wins_or_ties = int(np.searchsorted(lower, upper, side="right").sum(dtype=np.int64))
+    return (wins + wins_or_ties) / (2 * upper.size * lower.size)
+
+
+def _split_pixels(maps: NDArray[Any], defects: NDArray[np.bool_]) -> _Pixels:
+    scores, weights, components = [], [], 0
+    for scored, defect in zip(maps, defects, strict=True):
+        rows, columns = np.flatnonzero(defect.any(axis=1)), np.flatnonzero(defect.any(axis=0))
+        if rows.size == 0:
+            continue
+        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        labels, count = ndimage.label(defect[box], structure=_EIGHT_CONNECTED)
+        inside = labels[defect[box]]
+        scores.append(scored[box][defect[box]])
+        weights.append(1.0 / np.bincount(inside)[inside])
+        components += count
+    if not components:
+        raise UndefinedMetricError(f"AUPRO does not exist: {len(maps)} masks have no defect")
+    normal = maps[~defects]
+    if not normal.size:
+        raise UndefinedMetricError("AUPRO does not exist: every pixel is a defect, so there is no false-positive rate")
+    return _Pixels(normal, np.concatenate(scores), np.concatenate(weights) / components)
+
+
+def _highest(values: NDArray[Any], count: int) -> NDArray[Any]:
+    """The `count` highest values and all that tie with the least of them, ascending. Sorts no others."""
+    if count < values.size:
+        values = values[values >= np.partition(values, values.size - count)[values.size - count]]
+    return np.sort(values)
+
+
+def _exact_areas(pixels: _Pixels, limits: Sequence[float]) -> list[float]:
+    """The exact area up to each limit, without the curve.
+
+    With the normal pixels in descending order, a component pixel becomes positive after the `above` normal pixels
+    that score higher, and is counted as a straight ramp across those that tie with it (`above` to `not_below`), which
+    is the trapezium of the curve. Each pixel's area up to `limit` normal pixels is then known, and only the order of
+    the highest normal pixels matters.
+    """
+    total = pixels.normal.size
+    highest = _highest(pixels.normal, math.ceil(max(limits) * total))
+    above = highest.size - np.searchsorted(highest, pixels.component, side="right").astype(np.float64)
+    not_below = highest.size - np.searchsorted(highest, pixels.component, side="left").astype(np.float64)
+    tied = not_below - above
+    areas = []
+    for limit in limits:
+        end = limit * total
+        on_ramp = np.clip(end - above, 0.0, tied)
+        area = np.maximum(end - not_below, 0.0) + on_ramp**2 / (2.0 * np.maximum(tied, 1.0))
+        areas.append(min(float(pixels.weight @ area) / end, 1.0))
+    return areas
+
+
+def _curve_at_ranks(pixels: _Pixels, thresholds: int, limit: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The curve of `pro_curve` from rate 0 to the first point beyond `limit`, then (1, 1)."""
+    if thresholds < 2:
+        raise ValueError(f"at least 2 thresholds are needed, got {thresholds}")
+    total = pixels.normal.size
+    ranks = np.linspace(0, total - 1, num=thresholds, dtype=np.int64)[::-1]
+    rate = 1.0 - (ranks + 1) / total
+    used = min(int(np.count_nonzero(rate <= limit)) + 1, ranks.size)
+    ranks, rate = ranks[:used], rate[:used]
+    highest = _highest(pixels.normal, total - int(ranks[-1]))
+    order = np.argsort(pixels.component)
+    below = np.concatenate([[0.0], np.cumsum(pixels.weight[order])])
+    at_threshold = highest[highest.size - (total - ranks)]
+    overlap = below[-1] - below[np.searchsorted(pixels.component[order], at_threshold, side="right")]
+    return np.append(rate, 1.0), np.append(overlap, 1.0)
+
+
+def _area_up_to(limit: float, x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """Trapezia under (x, y), x ascending from 0, with a linear end point at `limit`."""
+    inside = x <= limit
+    end = np.interp(limit, x, y)
+    x, y = np.append(x[inside], limit), np.append(y[inside], end)
+    return float(np.sum(np.diff(x) * (y[1:] + y[:-1])) / 2)
+
+
+METRICS: dict[str, Entry] = {
+    "i_auroc": Entry("lsfa_cli.metrics", "image_auroc", "Good against defective images, by image score."),
+    "p_auroc": Entry("lsfa_cli.metrics", "pixel_auroc", "Normal against defect pixels, all maps together."),
+    "aupro": Entry("lsfa_cli.metrics", "aupro", "Overlap with each defect, up to a false-positive rate (0.3)."),
+}
