@@ -5,6 +5,7 @@ so an environment with PyTorch in it takes seconds and next to no disk.
 `nox -s tests --force-python 3.12` takes another Python.
 """
 
+import os
 import shutil
 from pathlib import Path
 
@@ -19,8 +20,8 @@ ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml("pyproject.toml")
 OLDEST_PYTHON = nox.project.python_versions(PROJECT)[0]
 
-# No session may reach for a model hub, draw on a screen, or find the user's settings.
-ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg", "LSFA_WORK": "", "LSFA_DATA_ROOT": ""}
+# No session reaches for a model hub, or finds the user's own settings.
+ENVIRONMENT = {"HF_HUB_OFFLINE": "1"} | {name: None for name in os.environ if name.startswith("LSFA_")}
 
 
 def install(session: nox.Session, *more: str, extras: str = "cpu,dev") -> None:
