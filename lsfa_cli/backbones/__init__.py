@@ -31,7 +31,7 @@ BACKBONES: dict[str, Entry] = {
     "dinov2_vitb14": _timm("RGB: ViT-B/14 trained by DINOv2."),
     "dinov2_vits14_reg4": _timm("RGB: ViT-S/14 trained by DINOv2, with four registers."),
     "dinov2_vitb14_reg4": _timm("RGB: ViT-B/14 trained by DINOv2, with four registers."),
-    "wide_resnet50": _timm("RGB: WideResNet-50-2, the maps of blocks 2 and 3 (PatchCore, BTF)."),
+    "wide_resnet50": _timm("RGB: WideResNet-50-2, the maps of strides 8 and 16 (BTF)."),
     "resnet18": _timm("RGB: ResNet-18, the maps of strides 8 and 16."),
     "mobilenetv2_100": _timm("RGB: MobileNetV2, the maps of strides 8 and 16; 9 MB."),
     "surface": Entry("lsfa_cli.backbones.surface", "Surface", "3D: local shape of the surface; no download."),
@@ -51,7 +51,7 @@ SHORT_NAMES: Mapping[str, str] = {
     "dinov2_vitb14": "timm:vit_base_patch14_dinov2.lvd142m",
     "dinov2_vits14_reg4": "timm:vit_small_patch14_reg4_dinov2.lvd142m",
     "dinov2_vitb14_reg4": "timm:vit_base_patch14_reg4_dinov2.lvd142m",
-    "wide_resnet50": "timm:wide_resnet50_2.tv_in1k?out_indices=2,3",
+    "wide_resnet50": "timm:wide_resnet50_2.racm_in1k?out_indices=2,3",
     "resnet18": "timm:resnet18.a1_in1k",
     "mobilenetv2_100": "timm:mobilenetv2_100.ra_in1k",
 }
@@ -78,18 +78,14 @@ def load_backbone(
     """
     row, model, given = split_name(name)
     entry = lookup(BACKBONES, "backbone", row)
-    if row in SHORT_NAMES:
-        _, model, preset = split_name(SHORT_NAMES[row])
+    if row in SHORT_NAMES and not model:
+        row, model, preset = split_name(SHORT_NAMES[row])
         given = {**preset, **given}
-    elif row == "timm" and not model:
-        raise UsageError("backbone timm: the model is missing.", hint="Write timm:MODEL, for example timm:resnet18.")
-    if model and row != "timm" and row not in SHORT_NAMES:
+    if model and row != "timm":
         raise UnknownNameError("backbone", f"{row}:{model}", BACKBONES)
-    if model:
-        given = {"model": model, **given}
     backbone_class = entry.load()
     backbone: Backbone = backbone_class(
-        backbone_class.Arguments.parse(row, given),
+        backbone_class.Arguments.parse(f"{row}:{model}" if model else row, given),
         weights=None if weights is None else Path(weights),
         device=device,
         image_size=image_size,

@@ -48,7 +48,8 @@ class Backbone(Protocol):
 
 def argument(default: T, help: str) -> T:
     """A field of a backbone's `Arguments`: its default and one line of help."""
-    return typing.cast(T, dataclasses.field(default=default, metadata={"help": help}))
+    field: T = dataclasses.field(default=default, metadata={"help": help})
+    return field
 
 
 @dataclasses.dataclass(frozen=True)
