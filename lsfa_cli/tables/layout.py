@@ -6,7 +6,7 @@ several tables: whichever takes fewer.
 """
 
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from lsfa_cli.tables.results import MEAN, MODALITY_ORDER, Result, Series, by_series, metric_title
@@ -43,7 +43,7 @@ class Grid:
     @property
     def width(self) -> int:
         """Characters of a plain-text table with `| ` and ` |` around the cells."""
-        columns = zip(self.header, *self.rows, strict=True)
+        columns: Iterable[tuple[Text, ...]] = zip(self.header, *self.rows, strict=True)
         widths = [max(cell.width for cell in column) for column in columns]
         return sum(widths) + 3 * len(widths) + 1
 
