@@ -1,0 +1,1 @@
+"""The parts: one file a kind, and what they share."""
