@@ -28,23 +28,29 @@ def random_coreset(total: int, count: int, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).permutation(total)[:count].astype(np.int64)
 
 
-def reduce_dimension(features: FloatArray, seed: int, eps: float = 0.9) -> NDArray[np.float32]:
-    """Features (N, D) under a sparse random projection that keeps distances to 1 +- `eps` (Johnson-Lindenstrauss).
+def random_projection(
+    total: int, dimension: int, seed: int, eps: float = 0.9
+) -> Callable[[FloatArray], NDArray[np.float32]]:
+    """A sparse random projection that keeps the distances of `total` points to 1 +- `eps` (Johnson-Lindenstrauss).
 
-    (N, K) float32, K by scikit-learn's bound; the input as float32 where that bound is not below D.
+    Returns a function from (n, dimension) to (n, K) float32, K by scikit-learn's bound for `total`; where that bound is
+    not below `dimension` it changes only the type. Rows are projected alone, so blocks give what the whole gives.
     """
     from sklearn.random_projection import SparseRandomProjection, johnson_lindenstrauss_min_dim
 
-    total, dimension = features.shape
     target = int(johnson_lindenstrauss_min_dim(total, eps=eps)) if total > 0 else 0
     if not 0 < target < dimension:
-        return np.asarray(features, dtype=np.float32)
+        return _as_float32
     projection = SparseRandomProjection(n_components=target, random_state=seed)
-    projection.fit(np.zeros((1, dimension), dtype=np.float32))
-    projected = np.empty((total, target), dtype=np.float32)
-    for rows in _chunks(total):
-        projected[rows] = projection.transform(np.asarray(features[rows], dtype=np.float32))
-    return projected
+    projection.fit(np.zeros((1, dimension), dtype=np.float32))  # looks at the shape and type only
+    return lambda features: _as_float32(projection.transform(_as_float32(features)))
+
+
+def reduce_dimension(features: FloatArray, seed: int, eps: float = 0.9) -> NDArray[np.float32]:
+    """All of `features` (N, D), N >= 1, under their `random_projection`: (N, K) float32 with K <= D."""
+    total, dimension = features.shape
+    project = random_projection(total, dimension, seed, eps)
+    return np.concatenate([project(features[rows]) for rows in _chunks(total)])
 
 
 def greedy_coreset(
@@ -66,19 +72,16 @@ def greedy_coreset(
     if not 0 <= start < len(features):
         raise ValueError(f"start {start} is not the index of one of {len(features)} points")
     greedy = _BlockGreedy(features)
-    picks = [start]
-    greedy.add(np.array(picks))
-    while len(picks) < count:
-        block, exhausted = greedy.next_picks(count - len(picks))
-        if exhausted:
-            break
+    picks, block, exhausted = [], [start], False
+    while not exhausted:
         if block:
             picks.extend(block)
-            greedy.add(np.array(block))
+            greedy.add(np.array(block, dtype=np.int64))
             if progress is not None:
                 progress(len(picks), count)
-    if progress is not None:
-        progress(len(picks), len(picks))
+        if len(picks) == count:
+            break
+        block, exhausted = greedy.next_picks(count - len(picks))
     return np.array(picks, dtype=np.int64)
 
 
@@ -227,31 +230,32 @@ class _BlockGreedy:
         distance = squared_distances(rows, self.exact_rows(self.nearest[block]))
         unsure = np.flatnonzero(distance > self.bound.lower(self.second[block], self.norm[block]))
         if unsure.size:
-            self._measure_all(block[unsure], rows[unsure], distance, unsure)
+            distance[unsure] = self._measure_all(block[unsure], rows[unsure], distance[unsure])
         self.upper[block] = distance
         return distance
 
     def _measure_all(
-        self,
-        points: NDArray[np.int64],
-        rows: NDArray[np.float64],
-        distance: NDArray[np.float64],
-        places: NDArray[np.int64],
-    ) -> None:
-        """Lower `distance[places]` to the true nearest of all picks, measuring those within the rounding."""
-        reach = self.bound.highest_approximation(distance[places], self.norm[points]) - self.norm[points]
+        self, points: NDArray[np.int64], rows: NDArray[np.float64], distance: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """The least of `distance` and the distances to all picks that may be nearer, as far as the products know."""
+        reach = self.bound.highest_approximation(distance, self.norm[points]) - self.norm[points]
+        least = distance.copy()
         for part in _chunks(len(self.picks)):
             picks = self.picks[part]
-            near = self._targets(picks) @ self.centred[points].T <= reach
-            pick, point = np.nonzero(near)
+            pick, point = np.nonzero(self._targets(picks) @ self.centred[points].T <= reach)
             for pairs in _chunks(len(pick)):
                 measured = squared_distances(rows[point[pairs]], self.exact_rows(picks[pick[pairs]]))
-                np.minimum.at(distance, places[point[pairs]], measured)
+                np.minimum.at(least, point[pairs], measured)
+        return least
 
 
 def _chunks(total: int) -> Iterator[slice]:
     for first in range(0, total, CHUNK_ROWS):
         yield slice(first, min(first + CHUNK_ROWS, total))
+
+
+def _as_float32(features: FloatArray) -> NDArray[np.float32]:
+    return np.asarray(features, dtype=np.float32)
 
 
 def _power_of_two_scale(features: FloatArray) -> float:

@@ -31,7 +31,7 @@ class LinearOneClass(NamedTuple):
     score; it moves no metric and is kept for whoever wants the decision function.
     """
 
-    weights: NDArray[np.float64]
+    weights: tuple[float, float]
     offset: float
 
 
@@ -78,7 +78,7 @@ def fit_one_class(rgb_scores: ArrayLike, xyz_scores: ArrayLike) -> LinearOneClas
     pairs = _pairs(rgb_scores, xyz_scores)
     model = SGDOneClassSVM(nu=0.5, max_iter=1000, random_state=42).fit(pairs)
     xyz_weight, rgb_weight = (float(value) for value in model.coef_.ravel())
-    weights = np.array([RGB_WEIGHT * rgb_weight, XYZ_WEIGHT * xyz_weight])
+    weights = (RGB_WEIGHT * rgb_weight, XYZ_WEIGHT * xyz_weight)
     offset = float(np.ravel(model.offset_)[0])
     if not np.isfinite([*weights, offset]).all():
         raise DataError("the one-class SVM did not converge on these scores", hint="Use --fusion average.")

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+_BATCH = 32  # maps in float64 at a time
+
 
 def score_maps(
     patch_scores: ArrayLike, *, size: int = 224, sigma: float = 4.0, base_grid: int = 56
@@ -25,8 +27,11 @@ def score_maps(
         raise ValueError(f"size and base_grid must be positive, sigma not negative: {size}, {base_grid}, {sigma}")
     # Every step is linear and treats rows and columns alike, so the whole is one small matrix on either side.
     along = _axis_matrix(grid, size, float(sigma), base_grid)
-    maps = along @ scores.reshape(-1, grid, grid) @ along.T
-    return maps.astype(np.float32)
+    maps = np.empty((len(scores), size, size), dtype=np.float32)
+    for first in range(0, len(scores), _BATCH):
+        rasters = scores[first : first + _BATCH].reshape(-1, grid, grid)
+        maps[first : first + _BATCH] = along @ rasters @ along.T
+    return maps
 
 
 @functools.lru_cache(maxsize=16)

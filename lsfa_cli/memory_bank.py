@@ -1,6 +1,7 @@
 """Memory banks (METHOD 4.3 and 4.4): exact nearest neighbours, patch scores and image scores."""
 
 import math
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,14 +9,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from lsfa_cli.coreset import ExpansionBound, squared_distances
 from lsfa_cli.errors import DataError, MissingDependencyError
-from lsfa_cli.samples import BoolArray, FloatArray, PatchFeatures
+from lsfa_cli.samples import BoolArray, PatchFeatures
 
 CANDIDATES = 8  # entries a query that faiss proposes
 QUERY_ROWS = 256  # queries a product with all entries
 PAIR_ROWS = 4096  # differences at a time
+_LARGEST_NORM = 2.0**124  # squared; a squared distance, at most 4 times that, is still a float32
 
 
-class Nearest(NamedTuple):
+@dataclass(frozen=True)
+class Nearest:
     """Nearest entry of each query: L2 distance (N,) float32, in the features' unit, and index (N,)."""
 
     distance: NDArray[np.float32]
@@ -69,8 +72,7 @@ class MemoryBank:
         # Distances do not depend on the origin, their rounding does.
         self._centre = self.entries.mean(axis=0, dtype=np.float64)
         self._first, self._group = _distinct_rows(self.entries)
-        self._rows = self._centred(self.entries[self._first], "entries")
-        self._norm = np.einsum("ij,ij->i", self._rows, self._rows)
+        self._rows, self._norm = self._centred(self.entries[self._first], "entries")
         self._index = faiss.IndexFlatL2(self.dimension)
         self._index.add(self._rows)
 
@@ -93,14 +95,14 @@ class MemoryBank:
         exclude: (M,), entries that may not be neighbours, such as the sample's own when normal samples are scored
         against a bank that was made from them. Raises `DataError` when it leaves no entry.
         """
+        places = np.flatnonzero(patches.valid)
+        if len(places) != len(patches.values):
+            raise ValueError(f"{len(patches.values)} patch features for {len(places)} valid patches")
         patch_scores = np.zeros(patches.valid.size, dtype=np.float32)
-        if not len(patches.values):
+        if not places.size:
             return SampleScore(patch_scores, 0.0, -1, -1)
         queries = self._as_queries(patches.values)
         squared, index = self._nearest(queries, self._as_exclusion(exclude))
-        places = np.flatnonzero(patches.valid)
-        if len(places) != len(queries):
-            raise ValueError(f"{len(queries)} patch features for {len(places)} valid patches")
         patch_scores[places] = np.sqrt(squared)
         worst = int(squared.argmax())
         nearest = int(index[worst])
@@ -127,11 +129,15 @@ class MemoryBank:
             )
         return exclude
 
-    def _centred(self, rows: NDArray[np.float32], name: str) -> NDArray[np.float32]:
-        centred = (rows - self._centre).astype(np.float32)
-        if not np.isfinite(np.einsum("ij,ij->i", centred, centred)).all():
+    def _centred(self, rows: NDArray[np.float32], name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Rows from the bank's mean, and their squared norms. Raises ValueError for what is not finite in float32."""
+        centred = np.empty_like(rows)
+        for first in range(0, len(rows), PAIR_ROWS):
+            centred[first : first + PAIR_ROWS] = rows[first : first + PAIR_ROWS] - self._centre
+        norm = np.einsum("ij,ij->i", centred, centred)
+        if not (norm < _LARGEST_NORM).all():
             raise ValueError(f"{name} hold NaN, infinite or huge values")
-        return centred
+        return centred, norm
 
     def _nearest(
         self, queries: NDArray[np.float32], exclude: BoolArray | None
@@ -139,8 +145,7 @@ class MemoryBank:
         """Squared distance and index of the nearest allowed entry of each query."""
         entry = self._first if exclude is None else self._first_allowed(exclude)
         allowed = entry < len(self)
-        rows = self._centred(queries, "patch features")
-        norm = np.einsum("ij,ij->i", rows, rows)
+        rows, norm = self._centred(queries, "patch features")
         count = min(len(self._rows), CANDIDATES if exclude is None else 2 * CANDIDATES)
         approximate, candidates = self._index.search(rows, count)
         open_, last = allowed[candidates], approximate[:, -1]
@@ -200,17 +205,17 @@ class MemoryBank:
 
     def _following(self, entry: int, exclude: BoolArray | None) -> NDArray[np.int64]:
         """The two entries nearest to `entry`, itself and excluded ones left out, copies of it not; fewer if no more."""
-        row = self._rows[self._group[entry]]
-        norm = float(row @ row)
-        approximate = (self._norm - 2 * (self._rows @ row) + np.float32(norm))[self._group]
+        group = self._group[entry]
+        norm = self._norm[group]
+        approximate = (self._norm - 2 * (self._rows @ self._rows[group]) + norm)[self._group]
         approximate[entry] = np.inf
         if exclude is not None:
             approximate[exclude] = np.inf
         count = min(2, int(np.count_nonzero(np.isfinite(approximate))))
         if not count:
             return np.empty(0, dtype=np.int64)
-        reach = self._bound.upper(np.partition(approximate, count - 1)[count - 1], np.float64(norm))
-        others = np.flatnonzero(approximate <= self._bound.highest_approximation(reach, np.float64(norm)))
+        reach = self._bound.upper(np.partition(approximate, count - 1)[count - 1], norm)
+        others = np.flatnonzero(approximate <= self._bound.highest_approximation(reach, norm))
         squared = self._measure(self.entries[entry][None], np.zeros_like(others), others)
         return others[np.lexsort((others, squared))[:count]]
 
