@@ -230,7 +230,8 @@ def stain(rng: np.random.Generator, severity: float, place: Place, part: Part) -
     def weight(points: Array) -> Array:
         edge = relative(points)
         rim = 0.7 + 0.3 * smoothstep(0.35, 0.9, edge)
-        return smoothstep(1.05, 0.85, edge) * np.clip(rim + 0.35 * grain.octaves(points, 1.2, 3), 0.0, 1.2)
+        cover: Array = np.clip(rim + 0.35 * grain.octaves(points, 1.2, 3), 0.0, 1.2)
+        return smoothstep(1.05, 0.85, edge) * cover
 
     return _tint(place, 1.8 * radius, weight, factor.astype(np.float32))
 

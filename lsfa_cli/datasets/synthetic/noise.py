@@ -31,10 +31,10 @@ class SolidNoise:
 
     def __call__(self, points: Array, cell: float | tuple[float, float, float]) -> Array:
         """Noise at `points` (n, 3) mm with cells of `cell` mm (one size, or one an axis for grain): (n,)."""
-        scaled = points / np.asarray(cell, dtype=np.float32)
+        scaled = np.asarray(points / np.asarray(cell, dtype=np.float32), dtype=np.float32)
         corner = np.floor(scaled)
-        weight = scaled - corner
-        weight = weight * weight * (3.0 - 2.0 * weight)
+        within: Array = scaled - corner
+        weight: Array = within * within * (3.0 - 2.0 * within)
         low = corner.astype(np.int32) & (LATTICE - 1)
         high = (low + 1) & (LATTICE - 1)
         x0, x1 = low[:, 0] * LATTICE**2, high[:, 0] * LATTICE**2
@@ -45,8 +45,8 @@ class SolidNoise:
 
         def along_z(base: NDArray[np.int32]) -> Array:
             start: Array = values[base + z0]
-            start += (values[base + z1] - start) * wz
-            return start
+            result: Array = start + (values[base + z1] - start) * wz
+            return result
 
         near = along_z(x0 + y0)
         near += (along_z(x0 + y1) - near) * wy

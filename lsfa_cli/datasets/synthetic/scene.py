@@ -92,7 +92,7 @@ class View:
 
 def severity_of(index: int) -> float:
     """Severity of defective sample `index`: the golden-ratio sequence covers [0, 1] evenly, however long it is."""
-    return float((0.382 + 0.6180339887 * index) % 1.0)
+    return float((0.8 + 0.6180339887 * index) % 1.0)
 
 
 def render(category: Category, seed: int, split: str, index: int, size: int, kind: Kind | None = None) -> Rendering:

@@ -37,7 +37,7 @@ class DepthSignal(NamedTuple):
 
 def expose(rng: np.random.Generator, light: Array) -> NDArray[np.uint8]:
     """The picture (S, S, 3) uint8 of linear `light` (S, S, 3) in [0, 1]: blur, shot and read noise, demosaicing."""
-    blurred = ndimage.gaussian_filter(np.clip(light, 0.0, 1.3), (0.62, 0.62, 0.0))
+    blurred = ndimage.gaussian_filter(np.clip(light, 0.0, 1.3), (0.72, 0.72, 0.0))
     noise = rng.standard_normal(light.shape, dtype=np.float32)
     noise *= np.sqrt(np.clip(blurred, 0.0, 1.0) / ELECTRONS_FULL + READ_NOISE**2).astype(np.float32)
     # Interpolating the Bayer pattern spreads each reading over its neighbours; the factor keeps the noise's strength.
