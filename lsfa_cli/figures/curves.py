@@ -37,7 +37,7 @@ def curves_picture(
         raise ValueError("there are no curves to draw")
     rows = math.ceil(len(groups) / _COLUMNS)
     cell = (WIDTH - 2 * MARGIN) / _COLUMNS
-    top = MARGIN + (LINE if title else 0.0)
+    top = MARGIN + (LINE + GAP / 2 if title else 0.0)
 
     def draw(canvas: Canvas) -> None:
         if title:
@@ -75,7 +75,6 @@ def _plot(axes: "Axes", lines: Mapping[str, NDArray[np.float64]], steps: NDArray
     axes.spines[["top", "right"]].set_visible(False)
     axes.locator_params(nbins=4)
     axes.margins(x=0.02, y=0.12)
-    axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 4), useMathText=True)
-    axes.yaxis.get_offset_text().set_fontsize(8)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     if any(lines):
         axes.legend(fontsize=8, frameon=False, handlelength=1.2, borderpad=0.1, labelspacing=0.2)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 UNIT = "calibrated score"
 BAR_RIGHT = 0.6  # inches for a colour bar with its numbers
-BAR_BELOW = 0.45
+BAR_BELOW = 0.5
 
 _TRUTH = (0.0, 0.9, 1.0)  # unlike any colour of the map, visible on parts and on black
 _SHOWN = 0.4  # a score this far up the scale is never cropped away
@@ -144,7 +144,8 @@ def bar_right(canvas: Canvas, left: float, top: float, height: float, limits: Li
     axes.yaxis.tick_right()
     axes.yaxis.set_label_position("right")
     axes.set_ylabel(unit, labelpad=2)
-    axes.locator_params(axis="y", nbins=5)
+    ticks, names = _ticks(limits)
+    axes.set_yticks(ticks, names)
 
 
 def bar_below(canvas: Canvas, left: float, top: float, width: float, limits: Limits, unit: str) -> None:
@@ -153,4 +154,17 @@ def bar_below(canvas: Canvas, left: float, top: float, width: float, limits: Lim
     axes.imshow(_ramp()[None], aspect="auto", extent=(*limits, 0, 1))
     axes.set_yticks([])
     axes.set_xlabel(unit, labelpad=1)
-    axes.locator_params(axis="x", nbins=5)
+    ticks, names = _ticks(limits)
+    axes.set_xticks(ticks, names)
+    for tick, label in zip(ticks, axes.get_xticklabels(), strict=True):
+        share = (tick - limits.low) / (limits.high - limits.low)
+        # A number at an end stays above its own bar, so that it cannot meet that of the next bar.
+        label.set_horizontalalignment("left" if share < 0.04 else "right" if share > 0.96 else "center")
+
+
+def _ticks(limits: Limits) -> tuple[list[float], list[str]]:
+    """Round scores within the limits, and how they are written."""
+    from matplotlib.ticker import MaxNLocator
+
+    ticks = [float(tick) for tick in MaxNLocator(5).tick_values(*limits) if limits.low <= tick <= limits.high]
+    return ticks, [f"{tick:.6g}" for tick in ticks]

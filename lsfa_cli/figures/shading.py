@@ -7,7 +7,7 @@ from scipy import ndimage
 from lsfa_cli.samples import BoolArray, FloatArray
 
 SMOOTHING = 0.8  # pixels; sensor noise would otherwise dominate the normals
-LIGHT = (-0.45, -0.55, -0.70)  # from the upper left, towards the viewer (camera frame: x right, y down, z away)
+LIGHT = (-0.50, -0.60, -0.62)  # from the upper left, towards the viewer (camera frame: x right, y down, z away)
 DARKEST = 32  # so that a dark slope is not taken for a missing point
 _FACING = (0.0, 0.0, -1.0)
 
@@ -15,7 +15,7 @@ _FACING = (0.0, 0.0, -1.0)
 def shade_depth(xyz: FloatArray, valid: BoolArray) -> NDArray[np.uint8]:
     """The surface lit from the upper left (Lambert), nearer parts a little brighter.
 
-    xyz: (3, S, S), metres, camera frame. valid: (S, S). Returns (S, S), 0 where invalid and 32 to 255 elsewhere.
+    xyz: (3, S, S), metres, camera frame. valid: (S, S). Returns (S, S), 0 where invalid and at least 32 elsewhere.
     """
     if xyz.shape != (3, *valid.shape):
         raise ValueError(f"the cloud is {xyz.shape}, its valid mask {valid.shape}")
@@ -26,7 +26,7 @@ def shade_depth(xyz: FloatArray, valid: BoolArray) -> NDArray[np.uint8]:
     lambert = np.clip(np.tensordot(light, _normals(points, valid), axes=1), 0.0, 1.0)
     near, far = np.percentile(points[2][valid], [2.0, 98.0])
     tint = 1.0 - np.clip((points[2] - near) / max(far - near, 1e-9), 0.0, 1.0)
-    shade = 0.8 * lambert + 0.2 * tint
+    shade = 0.78 * lambert + 0.18 * tint
     return np.where(valid, np.rint(DARKEST + (255 - DARKEST) * shade), 0.0).astype(np.uint8)
 
 

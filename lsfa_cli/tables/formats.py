@@ -118,7 +118,7 @@ def _any_published(tables: Sequence[MetricTable]) -> bool:
 
 def _markdown(text: str) -> str:
     """Text that Markdown shows as it is. An underscore inside a word needs no escape and stays readable without one."""
-    text = re.sub(r"([\\`*|<>\[\]#])", r"\\\1", " ".join(text.split()))
+    text = re.sub(r"([\\`*|<>\[\]#~$]|&(?=#?\w+;))", r"\\\1", " ".join(text.split()))
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
 
 
@@ -183,7 +183,7 @@ def _latex_table(table: MetricTable, document: Document) -> str:
     below = [rf"\textsuperscript{{{letter}}}~{_latex(text)}." for letter, text in table.footnotes]
     if _any_published([table]):
         below.append("Values in italics are published figures, not measured here.")
-    below += [f"{_latex(name)}: {_latex(_shown(note))}." for name, note in document.notes.items()]
+    below += [_guarded(f"{_latex(name)}: {_latex(_shown(note))}.") for name, note in document.notes.items()]
     if below:
         lines += [
             r"\par\smallskip",
@@ -207,7 +207,12 @@ def _latex_grid(grid: Grid, bold_best: bool) -> list[str]:
 
 
 def _latex_row(row: Sequence[Text], bold_best: bool) -> str:
-    return " & ".join(_latex_cell(cell, bold_best) for cell in row) + r" \\"
+    return _guarded(" & ".join(_latex_cell(cell, bold_best) for cell in row)) + r" \\"
+
+
+def _guarded(line: str) -> str:
+    """A line that follows a line break, which would take a bracket or asterisk for its own argument."""
+    return "{}" + line if line.startswith(("[", "*")) else line
 
 
 def _latex_cell(cell: Text, bold_best: bool) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from lsfa_cli.errors import UsageError
+
 if TYPE_CHECKING:
     import pandas
 
@@ -85,11 +87,18 @@ def metric_title(metric: str) -> str:
 
 
 def by_series(results: Iterable[Result]) -> dict[Series, list[Result]]:
-    """The results of each table row, rows and categories in order of first appearance."""
-    groups: dict[Series, list[Result]] = {}
+    """The results of each table row, rows and categories in order of first appearance.
+
+    Two values for one cell are a `UsageError`.
+    """
+    groups: dict[Series, dict[str, Result]] = {}
     for result in results:
-        groups.setdefault(result.series, []).append(result)
-    return groups
+        cells = groups.setdefault(result.series, {})
+        if result.category in cells:
+            what = f"{metric_title(result.metric)} of {result.method}, {result.modality}, {result.category}"
+            raise UsageError(f"there are two values for {what}", hint="Give each run a method name of its own.")
+        cells[result.category] = result
+    return {series: list(cells.values()) for series, cells in groups.items()}
 
 
 def with_means(results: Sequence[Result]) -> list[Result]:
