@@ -1,0 +1,26 @@
+"""`lsfa` and `python -m lsfa_cli`."""
+
+import signal
+import sys
+from types import FrameType
+
+from lsfa_cli.commands import app
+from lsfa_cli.commands.guard import INTERRUPTED
+
+
+def main() -> None:
+    """Run the command line."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app(prog_name="lsfa")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """A polite kill is handled as Ctrl-C, so that no temporary file stays."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

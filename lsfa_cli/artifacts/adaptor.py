@@ -1,0 +1,47 @@
+"""The adaptor artifact, as the stages see it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsfa_cli.artifacts.store import Artifact, ArtifactWriter
+from lsfa_cli.samples import MODALITIES, Modality
+
+
+def write_adaptor(
+    writer: ArtifactWriter,
+    parameters: Mapping[Modality, Mapping[str, NDArray[Any]]],
+    standardisation: Mapping[Modality, tuple[float, float]],
+    curves: Mapping[str, NDArray[Any]],
+) -> None:
+    """Write the trained parameters, (mean, deviation) a modality, and the curves of training."""
+    for modality, pair in standardisation.items():
+        writer.write(f"{modality}/standardisation", pair)
+        for name, values in sorted(parameters.get(modality, {}).items()):
+            writer.write(f"{modality}/parameters/{name}", values)
+    for name, values in sorted(curves.items()):
+        writer.write(f"curves/{name}", values)
+
+
+def adaptor_modalities(artifact: Artifact) -> tuple[Modality, ...]:
+    """The modalities that were adapted."""
+    return tuple(modality for modality in MODALITIES if f"{modality}/standardisation" in artifact)
+
+
+def read_parameters(artifact: Artifact, modality: Modality) -> dict[str, NDArray[np.float32]]:
+    """Parameters of one modality's adaptor by name."""
+    group = f"{modality}/parameters"
+    return {name: artifact.read(f"{group}/{name}") for name in artifact.names(group)}
+
+
+def read_pair(artifact: Artifact, path: str) -> tuple[float, float]:
+    """A data set of a mean and a deviation."""
+    mean, deviation = artifact.read(path)
+    return float(mean), float(deviation)
+
+
+def read_curves(artifact: Artifact) -> dict[str, NDArray[np.float64]]:
+    """The curves of training by name."""
+    return {name: artifact.read(f"curves/{name}") for name in artifact.names("curves")}

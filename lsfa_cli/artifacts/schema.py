@@ -1,0 +1,145 @@
+"""What is in each artifact: names, shapes, types and meaning of the data sets.
+
+This is the one place that knows. `store` checks every file against it, and the reference page is made from it.
+Symbols in shapes: n samples, G*G patches, D values a patch, S pixels a side, V valid patches of all samples together,
+M bank entries, T training steps at which a curve was taken. `*` in a path stands for one name of any kind.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+Kind = Literal["float16", "float32", "float64", "int64", "uint8", "bool", "text"]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set (or a family of them): its path pattern, shape in symbols, type and meaning."""
+
+    path: str
+    shape: tuple[str, ...]
+    kind: Kind
+    meaning: str
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Schema:
+    """One kind of artifact. `version` rises with every change that old readers cannot take."""
+
+    name: str
+    version: int
+    meaning: str
+    data_sets: tuple[DataSet, ...]
+    attributes: Mapping[str, str]
+
+    def find(self, path: str) -> DataSet | None:
+        """The data set that a path belongs to, or None when the schema has no such path."""
+        return next((row for row in self.data_sets if _matches(path, row.path)), None)
+
+
+def _matches(path: str, pattern: str) -> bool:
+    names, patterns = path.split("/"), pattern.split("/")
+    return len(names) == len(patterns) and all(map(fnmatchcase, names, patterns))
+
+
+def _samples(split: str, required: bool) -> tuple[DataSet, ...]:
+    return (
+        DataSet(f"{split}/names", ("n",), "text", "sample names, as in test/hole/003", required),
+        DataSet(f"{split}/labels", ("n",), "uint8", "1 for a defective part, 0 for a good one", required),
+        DataSet(f"{split}/defects", ("n",), "text", "defect kind, `good` where there is none", required),
+        DataSet(f"{split}/rgb", ("n", "G*G", "D"), "float16", "image patches, row by row", False),
+        DataSet(f"{split}/xyz/values", ("V", "D"), "float16", "3D patches, the valid ones only", False),
+        DataSet(f"{split}/xyz/offsets", ("n+1",), "int64", "sample i has the values from offsets[i] on", False),
+        DataSet(f"{split}/xyz/valid", ("n", "G*G"), "bool", "which patches have a point", False),
+    )
+
+
+FEATURES = Schema(
+    "features",
+    1,
+    "Patch features of every sample of one category (METHOD 1 and 2).",
+    (
+        *_samples("train", True),
+        *_samples("validation", False),
+        *_samples("test", False),
+        DataSet("test/masks", ("n", "S", "S"), "bool", "defect pixels", False),
+        DataSet("test/pictures/rgb", ("n", "S", "S", "3"), "uint8", "preprocessed image, for the report", False),
+        DataSet("test/pictures/depth", ("n", "S", "S"), "uint8", "shaded scan, for the report", False),
+    ),
+    {
+        "dataset": "name of the data set",
+        "category": "name of the category",
+        "rgb_grid": "image patches a side, where there are any",
+        "xyz_grid": "3D patches a side, where there are any",
+        "backbones": "JSON: modality -> what made its features (name, arguments, hash of the weights)",
+    },
+)
+
+ADAPTOR = Schema(
+    "adaptor",
+    1,
+    "Trained adaptors and how training went (METHOD 3).",
+    (
+        DataSet("*/standardisation", ("2",), "float64", "mean and deviation of the training patches' values"),
+        DataSet("*/parameters/*", ("any",), "float32", "one parameter of the adaptor, by its name", False),
+        DataSet("curves/*", ("T",), "float64", "one curve of training; NaN where it was not measured", False),
+    ),
+    {"category": "name of the category", "stopped": "what ended training", "notes": "JSON: remarks of training"},
+)
+
+BANK = Schema(
+    "bank",
+    1,
+    "Memory banks and their calibration on normal samples (METHOD 4, 1 to 5).",
+    (
+        DataSet("*/entries", ("M", "D"), "float32", "adapted patches kept, in order of choice"),
+        DataSet("*/indices", ("M",), "int64", "which of the training patches they are"),
+        DataSet("*/standardisation", ("2",), "float64", "mean and deviation applied before the adaptor"),
+        DataSet("*/image_statistics", ("2",), "float64", "mean and deviation of normal samples' image scores"),
+        DataSet("*/map_statistics", ("2",), "float64", "mean and deviation over the pixels of normal samples' maps"),
+        DataSet("normal/names", ("n",), "text", "the normal samples of the calibration"),
+        DataSet("normal/image/*", ("n",), "float64", "their image scores, by modality"),
+        DataSet("one_class/image", ("3",), "float64", "one-class SVM on image scores: weights (rgb, xyz), offset", False),
+        DataSet("one_class/map", ("3",), "float64", "one-class SVM on map values: weights (rgb, xyz), offset", False),
+    ),
+    {
+        "category": "name of the category",
+        "calibration": "which normal samples: validation, or train scored without their own patches",
+    },
+)
+
+SCORES = Schema(
+    "scores",
+    1,
+    "Scores and anomaly maps of the test samples (METHOD 4).",
+    (
+        DataSet("names", ("n",), "text", "sample names"),
+        DataSet("labels", ("n",), "uint8", "1 for a defective part, 0 for a good one"),
+        DataSet("defects", ("n",), "text", "defect kind, `good` where there is none"),
+        DataSet("masks", ("n", "S", "S"), "bool", "defect pixels"),
+        DataSet("image/*", ("n",), "float64", "image scores: rgb, xyz, fused"),
+        DataSet("maps/*", ("n", "S", "S"), "float32", "anomaly maps: rgb, xyz, fused"),
+        DataSet("normal/names", ("n",), "text", "normal samples, for setting thresholds"),
+        DataSet("normal/image/*", ("n",), "float64", "their image scores: rgb, xyz, fused"),
+    ),
+    {
+        "dataset": "name of the data set",
+        "category": "name of the category",
+        "method": "what made the scores: LSFA, its baseline without an adaptor, or the untrained control",
+        "backbones": "JSON: modality -> what made its features",
+        "remarks": "JSON: what a reader of the figures must know, such as a training that was stopped",
+    },
+)
+
+SCHEMAS: Mapping[str, Schema] = {schema.name: schema for schema in (FEATURES, ADAPTOR, BANK, SCORES)}
+
+ROOT_ATTRIBUTES: Mapping[str, str] = {
+    "schema": "features, adaptor, bank or scores",
+    "schema_version": "integer; a reader refuses a newer one",
+    "lsfa_version": "version of lsfa that wrote the file",
+    "settings": "canonical JSON of everything that can change the content",
+    "inputs": "JSON: role -> content hash of what the file was made from",
+    "content_hash": "SHA-256 over all data sets and the attributes",
+}

@@ -1,0 +1,74 @@
+"""The scores artifact, for the report and for anybody else's code."""
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsfa_cli.artifacts.store import Artifact, open_artifact
+
+
+class Scores:
+    """Scores of one category's test samples.
+
+    names, defects: n strings. labels: (n,) uint8. masks: (n, S, S) bool.
+    image: "rgb", "xyz", "fused" -> (n,) float64. maps: the same -> (n, S, S) float32. normal_image: image scores of
+    normal samples. With one modality alone there is that modality's score and no `fused`.
+    """
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+        self.dataset = str(artifact.attributes["dataset"])
+        self.category = str(artifact.attributes["category"])
+        self.method = str(artifact.attributes["method"])
+        self.backbones: dict[str, Any] = json.loads(artifact.attributes["backbones"])
+        self.remarks: list[str] = json.loads(artifact.attributes["remarks"])
+        self.names = artifact.text("names")
+        self.labels: NDArray[np.uint8] = artifact.read("labels")
+        self.defects = artifact.text("defects")
+        self.image: dict[str, NDArray[np.float64]] = {
+            name: artifact.read(f"image/{name}") for name in artifact.names("image")
+        }
+        self.normal_image: dict[str, NDArray[np.float64]] = {
+            name: artifact.read(f"normal/image/{name}") for name in artifact.names("normal/image")
+        }
+
+    @property
+    def masks(self) -> NDArray[np.bool_]:
+        """The defect pixels of all samples, read when asked for."""
+        return self.artifact.read("masks")
+
+    @property
+    def maps(self) -> "LazyMaps":
+        """The anomaly maps by name, read when asked for."""
+        return LazyMaps(self.artifact)
+
+
+class LazyMaps(Mapping[str, NDArray[np.float32]]):
+    """Anomaly maps by name; a map is read from the file when it is asked for."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self._names = artifact.names("maps")
+        self._artifact = artifact
+
+    def __getitem__(self, name: str) -> NDArray[np.float32]:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._artifact.read(f"maps/{name}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+@contextlib.contextmanager
+def open_scores(path: str | Path) -> Iterator[Scores]:
+    """Open a scores artifact: `with open_scores("scores.h5") as scores: scores.image["fused"]`."""
+    with open_artifact(Path(path), "scores") as artifact:
+        yield Scores(artifact)

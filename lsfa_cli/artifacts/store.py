@@ -1,0 +1,363 @@
+"""Write and read artifacts: atomic, repeatable, strict.
+
+Writing goes to a temporary file in the target's folder, which takes the target's name only when it is whole.
+The same data sets and attributes, written in the same order, give the same bytes.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lsfa_cli import __version__
+from lsfa_cli.artifacts.schema import ROOT_ATTRIBUTES, SCHEMAS, DataSet, Schema
+from lsfa_cli.errors import ArtifactError, ResourceError
+
+_TEXT = h5py.string_dtype("utf-8")
+_HASH_BLOCK_BYTES = 32 * 1024 * 1024
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spare space: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+class ArtifactWriter:
+    """One artifact being written. Use `create`, which makes it appear whole or not at all."""
+
+    def __init__(self, file: h5py.File, schema: Schema) -> None:
+        self._file = file
+        self._schema = schema
+
+    def attribute(self, name: str, value: str | int) -> None:
+        """Set an attribute of the root that the schema names."""
+        if name not in self._schema.attributes:
+            raise ValueError(f"schema {self._schema.name} has no attribute {name!r}")
+        self._file.attrs[name] = value
+
+    def write(self, path: str, values: ArrayLike, *, compress: bool = False) -> None:
+        """Write a whole data set in the type that the schema gives it."""
+        row = self._row(path)
+        if row.kind == "text":
+            self._file.create_dataset(path, data=np.asarray(values, dtype=object), dtype=_TEXT)
+            return
+        array = np.asarray(values, dtype=row.kind)
+        self._file.create_dataset(path, data=array, **_compression(array.shape, compress))
+
+    def reserve(self, path: str, shape: tuple[int, ...], *, compress: bool = False) -> h5py.Dataset:
+        """Make a data set of known shape that the caller fills by rows: `reserve(...)[i] = row`."""
+        return self._file.create_dataset(path, shape=shape, dtype=self._row(path).kind, **_compression(shape, compress))
+
+    def growing(self, path: str, width: int) -> "GrowingRows":
+        """Make a data set of rows of `width` values whose number is not known yet."""
+        rows = max(1, 256 * 1024 // max(1, width))
+        return GrowingRows(
+            self._file.create_dataset(
+                path, shape=(0, width), maxshape=(None, width), chunks=(rows, width), dtype=self._row(path).kind
+            )
+        )
+
+    def _row(self, path: str) -> DataSet:
+        row = self._schema.find(path)
+        if row is None:
+            raise ValueError(f"schema {self._schema.name} has no data set {path!r}")
+        return row
+
+
+class GrowingRows:
+    """A two-dimensional data set that grows by blocks of rows."""
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self._dataset = dataset
+
+    def append(self, rows: NDArray[Any]) -> None:
+        """Add rows at the end."""
+        start = self._dataset.shape[0]
+        self._dataset.resize(start + len(rows), axis=0)
+        self._dataset[start:] = rows
+
+
+def _compression(shape: tuple[int, ...], compress: bool) -> dict[str, Any]:
+    """Masks, maps and pictures: one sample a chunk, deflate at its fastest; other data lies contiguous."""
+    if not compress or 0 in shape or len(shape) < 2:
+        return {}
+    return {"chunks": (1, *shape[1:]), "compression": "gzip", "compression_opts": 1, "shuffle": True}
+
+
+@contextlib.contextmanager
+def create(
+    path: Path, schema_name: str, *, settings: Mapping[str, Any], inputs: Mapping[str, str]
+) -> Iterator[ArtifactWriter]:
+    """Write the artifact `path`. On any failure, an interrupt included, the old file or none is left, and nothing else.
+
+    settings: everything that can change the content. inputs: role -> content hash of what it is made from.
+    Raises ResourceError when the folder cannot be written or the disk is full.
+    """
+    schema = SCHEMAS[schema_name]
+    with writing_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(handle)
+    temporary = Path(name)
+    try:
+        with writing_errors(path):
+            with _open_for_writing(temporary) as file:
+                file.attrs["schema"] = schema.name
+                file.attrs["schema_version"] = schema.version
+                file.attrs["lsfa_version"] = __version__
+                file.attrs["settings"] = canonical_json(settings)
+                file.attrs["inputs"] = canonical_json(inputs)
+                yield ArtifactWriter(file, schema)
+                _check(file, schema, path)
+                file.attrs["content_hash"] = content_hash(file)
+            _flush_to_disk(temporary)
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _open_for_writing(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file open for writing. A failure inside wins over the failure to close that it causes (full disk)."""
+    file = h5py.File(path, "w", libver="v110")
+    try:
+        yield file
+    except BaseException:
+        with contextlib.suppress(OSError, RuntimeError):
+            file.close()
+        raise
+    file.close()
+
+
+def _flush_to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _umask() -> int:
+    """The process's umask; mkstemp ignores it and makes private files."""
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+@contextlib.contextmanager
+def writing_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write `path` into a ResourceError; HDF5 hides the number in its text."""
+    try:
+        yield
+    except OSError as error:
+        text = str(error)
+        if error.errno == errno.ENOSPC or error.errno == errno.EDQUOT or "No space left" in text:
+            raise ResourceError(
+                f"disk full while writing {path}", hint="Free some space or choose another folder with --work."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
+            reason = os.strerror(error.errno)
+            raise ResourceError(
+                f"cannot write {path}: {reason}", hint="Choose another folder with --work or another --out."
+            ) from error
+        raise ResourceError(f"cannot write {path}: {text}") from error
+    except RuntimeError as error:
+        # h5py raises this when HDF5 fails to flush a file at closing time, which a full disk causes
+        if "No space left" not in str(error) and "write" not in str(error).lower():
+            raise
+        raise ResourceError(f"cannot write {path}: {error}", hint="Is the disk full?") from error
+
+
+def content_hash(file: h5py.File) -> str:
+    """SHA-256 over the root's attributes and over name, shape, type and bytes of all data sets, in sorted order."""
+    digest = hashlib.sha256()
+    attributes = {name: _plain(value) for name, value in file.attrs.items() if name != "content_hash"}
+    digest.update(canonical_json(attributes).encode())
+    for path in sorted(data_set_paths(file)):
+        dataset = file[path]
+        text = h5py.check_string_dtype(dataset.dtype) is not None
+        kind = "text" if text else dataset.dtype.str
+        digest.update(canonical_json([path, list(dataset.shape), kind]).encode())
+        if text:
+            digest.update(canonical_json([value.decode() for value in dataset[()]]).encode())
+            continue
+        for block in _blocks(dataset):
+            digest.update(np.ascontiguousarray(block).data)
+    return digest.hexdigest()
+
+
+def _blocks(dataset: h5py.Dataset) -> Iterator[NDArray[Any]]:
+    """The data set in slices along its first axis, so that no large one is held whole."""
+    if dataset.size == 0:
+        return
+    if dataset.ndim == 0:
+        yield np.asarray(dataset[()])
+        return
+    rows = max(1, _HASH_BLOCK_BYTES // max(1, dataset.nbytes // dataset.shape[0]))
+    for start in range(0, dataset.shape[0], rows):
+        yield dataset[start : start + rows]
+
+
+def data_set_paths(file: h5py.File) -> list[str]:
+    """The paths of all data sets of a file."""
+    paths: list[str] = []
+
+    def visit(name: str, thing: object) -> None:
+        if isinstance(thing, h5py.Dataset):
+            paths.append(name)
+
+    file.visititems(visit)
+    return paths
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+class Artifact:
+    """An artifact open for reading. Its header is checked; data sets are read when asked for, by slices if wished."""
+
+    def __init__(self, path: Path, file: h5py.File, schema: Schema) -> None:
+        self.path = path
+        self.schema = schema
+        self._file = file
+        self.attributes: dict[str, Any] = {name: _plain(value) for name, value in file.attrs.items()}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that could change the content, as recorded."""
+        return dict(json.loads(self.attributes["settings"]))
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Role -> content hash of what the artifact was made from."""
+        return dict(json.loads(self.attributes["inputs"]))
+
+    @property
+    def content_hash(self) -> str:
+        """The recorded hash of the content."""
+        return str(self.attributes["content_hash"])
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._file
+
+    def names(self, group: str) -> list[str]:
+        """The names inside a group, sorted; none when the group is absent."""
+        return sorted(self._file[group]) if group in self._file else []
+
+    def dataset(self, path: str) -> h5py.Dataset:
+        """The data set itself, for reading slices."""
+        if path not in self._file:
+            raise ArtifactError(f"{self.path} has no data set '{path}'")
+        return self._file[path]
+
+    def read(self, path: str) -> NDArray[Any]:
+        """A whole data set as an array."""
+        return self.rows(path, slice(None))
+
+    def rows(self, path: str, where: int | slice) -> NDArray[Any]:
+        """Some rows of a data set. Raises ArtifactError where the file is damaged there."""
+        dataset = self.dataset(path)
+        try:
+            return np.asarray(dataset[where])
+        except (OSError, RuntimeError) as error:
+            raise damaged(self.path, str(error)) from error
+
+    def text(self, path: str) -> list[str]:
+        """A data set of text as strings."""
+        return [value.decode() for value in self.read(path)]
+
+    def paths(self) -> list[str]:
+        """The paths of all data sets, sorted."""
+        return sorted(data_set_paths(self._file))
+
+
+@contextlib.contextmanager
+def open_artifact(path: Path, schema_name: str | None = None) -> Iterator[Artifact]:
+    """Open an artifact for reading, of the schema that is expected (None: of any).
+
+    Raises ArtifactError when the file is missing, no artifact, damaged, of another schema or of a newer version.
+    """
+    if not path.is_file():
+        what = f"no {schema_name} artifact" if schema_name else "no artifact"
+        raise ArtifactError(f"{what} at {path}", hint=_how_to_make(schema_name))
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise damaged(path, str(error)) from error
+    with file:
+        schema = _schema_of(file, path, schema_name)
+        _check(file, schema, path)
+        yield Artifact(path, file, schema)
+
+
+def _schema_of(file: h5py.File, path: Path, expected: str | None) -> Schema:
+    missing = [name for name in ROOT_ATTRIBUTES if name not in file.attrs]
+    if missing:
+        raise ArtifactError(f"{path} is no artifact of lsfa: it lacks the attribute '{missing[0]}'")
+    name, version = str(file.attrs["schema"]), int(file.attrs["schema_version"])
+    if name not in SCHEMAS:
+        raise ArtifactError(f"{path} has the unknown schema '{name}'", hint=f"Known: {', '.join(sorted(SCHEMAS))}.")
+    if expected is not None and name != expected:
+        raise ArtifactError(f"{path} holds {name}, but {expected} was expected", hint="Is it the right file?")
+    if version > SCHEMAS[name].version:
+        raise ArtifactError(
+            f"{path} has {name} version {version}; this lsfa reads up to {SCHEMAS[name].version}",
+            hint=f"It was written by lsfa {file.attrs['lsfa_version']}. Update lsfa to read it.",
+        )
+    return SCHEMAS[name]
+
+
+def _check(file: h5py.File, schema: Schema, path: Path) -> None:
+    """Every data set is one the schema knows, with its type and number of axes; none that it requires is missing."""
+    paths = data_set_paths(file)
+    found = {schema.find(name): name for name in paths}
+    for row in schema.data_sets:
+        if row.required and row not in found:
+            raise ArtifactError(f"{path} lacks the data set '{row.path}' of schema {schema.name}")
+    for name in paths:
+        _check_data_set(file[name], name, schema, path)
+
+
+def _check_data_set(dataset: h5py.Dataset, name: str, schema: Schema, path: Path) -> None:
+    row = schema.find(name)
+    if row is None:
+        raise ArtifactError(f"{path} has the data set '{name}', which schema {schema.name} does not know")
+    kind = "text" if h5py.check_string_dtype(dataset.dtype) is not None else dataset.dtype.name
+    if kind != row.kind:
+        raise ArtifactError(f"{path}: '{name}' is {kind}, expected {row.kind}")
+    if row.shape != ("any",) and dataset.ndim != len(row.shape):
+        expected = ", ".join(row.shape)
+        raise ArtifactError(f"{path}: '{name}' has shape {dataset.shape}, expected ({expected})")
+
+
+def damaged(path: Path, reason: str) -> ArtifactError:
+    """The error for a file that HDF5 cannot read."""
+    return ArtifactError(
+        f"{path} cannot be read: truncated, damaged or no HDF5 file ({reason.splitlines()[0][:120]})",
+        hint="Delete it and run its stage again.",
+    )
+
+
+def verify(path: Path) -> bool:
+    """Whether the content still has the hash that was recorded."""
+    with open_artifact(path) as artifact:
+        try:
+            return content_hash(artifact._file) == artifact.content_hash
+        except (OSError, RuntimeError) as error:
+            raise damaged(path, str(error)) from error
+
+
+_STAGE_OF = {"features": "extract", "adaptor": "adapt", "bank": "bank", "scores": "score"}
+
+
+def _how_to_make(schema_name: str | None) -> str | None:
+    return f"Make it with: lsfa {_STAGE_OF[schema_name]}" if schema_name in _STAGE_OF else None

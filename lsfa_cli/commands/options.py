@@ -1,0 +1,179 @@
+"""Options made from the settings models, so that a setting is written down once.
+
+A field of a model becomes a flag, its description the help text, its default the default shown. A flag that was
+not given stays None: environment, file and default come after it.
+"""
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+from pydantic.fields import FieldInfo
+
+from lsfa_cli.configuration import Sources, load_sources
+from lsfa_cli.console import DEBUG, NORMAL, QUIET, Console
+from lsfa_cli.settings import STAGES, RunSettings
+
+INPUT_PANEL, RUN_PANEL = "Inputs and outputs", "Running"
+_PLACES = ("data", "root", "work", "cache")
+_METAVARS = {"data": "NAME", "root": "DIR", "work": "DIR", "cache": "DIR", "jobs": "N"}
+
+
+@dataclass(frozen=True)
+class Session:
+    """What every command has: somebody to speak through, and the settings."""
+
+    console: Console
+    sources: Sources
+    run: RunSettings
+
+    def stage(self, name: str) -> Any:
+        """The effective settings of a stage, as its model."""
+        return self.sources.stage(name, STAGES[name])
+
+
+def with_settings(
+    *stages: str, run: tuple[str, ...] = (), making: bool = True
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command, whose first parameter is a `Session`, the flags of some stages and of `RunSettings`.
+
+    stages: whose settings become flags. run: fields of RunSettings that become flags. making: whether --rerun and
+    --dry-run make sense.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        own = _own_parameters(function)
+        fields = _fields(stages, run)
+        added = [_parameter(name, field, panel) for name, (field, panel) in fields.items()]
+        common = [*_COMMON, *(_MAKING if making else ())]
+        parameters = [*own, *added, *common]
+
+        @functools.wraps(function)
+        def command(**values: Any) -> None:
+            flags = {name: values.pop(name) for name in fields}
+            quiet, verbose = values.pop("quiet"), values.pop("verbose")
+            level = QUIET if quiet else min(NORMAL + verbose, DEBUG)
+            sources = load_sources(flags, config=values.pop("config"))
+            function(Session(Console(level), sources, sources.run()), **values)
+
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # Typer reads it
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return command
+
+    return decorate
+
+
+def _own_parameters(function: Callable[..., None]) -> list[inspect.Parameter]:
+    hints = typing.get_type_hints(function, include_extras=True)
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    return [
+        parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in parameters
+        if parameter.name not in ("rerun", "dry_run")
+    ]
+
+
+def _fields(stages: tuple[str, ...], run: tuple[str, ...]) -> dict[str, tuple[FieldInfo, str]]:
+    """Name -> field and help panel. A name that several stages share is one flag, which sets all of them."""
+    found = {
+        name: (RunSettings.model_fields[name], INPUT_PANEL if name in _PLACES else RUN_PANEL) for name in run
+    }
+    for stage in stages:
+        for name, field in STAGES[stage].model_fields.items():
+            found.setdefault(name, (field, f"Settings of {stage}"))
+    return found
+
+
+def _parameter(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
+    flag = "--" + name.replace("_", "-")
+    declaration = f"{flag}/--no-{flag[2:]}" if field.annotation is bool else flag
+    option = typer.Option(
+        declaration,
+        help=field.description,
+        show_default=_shown(field),
+        rich_help_panel=panel,
+        metavar=_METAVARS.get(name),
+    )
+    kind = Annotated[Optional[_bare(field.annotation)], option]  # type: ignore[misc]  # made at run time
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+
+
+def _bare(annotation: Any) -> Any:
+    """The type without `| None`."""
+    choices = [choice for choice in typing.get_args(annotation) if choice is not type(None)]
+    if len(choices) == 1 and type(None) in typing.get_args(annotation):
+        return choices[0]
+    return annotation
+
+
+def _shown(field: FieldInfo) -> str | bool:
+    if isinstance(field.default, bool):
+        return "on" if field.default else "off"
+    return False if field.default is None else str(field.default)
+
+
+def _common(name: str, kind: Any, default: Any, *flags: str, help: str, **more: Any) -> inspect.Parameter:
+    option = typer.Option(*flags, help=help, rich_help_panel=more.pop("panel", RUN_PANEL), show_default=False, **more)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
+    )
+
+
+_COMMON = (
+    _common(
+        "config",
+        Optional[Path],
+        None,
+        "--config",
+        help="Settings file. Default: lsfa.toml here or in the work folder.",
+        metavar="FILE",
+        panel=INPUT_PANEL,
+    ),
+    _common("quiet", bool, False, "--quiet", "-q", help="Results, warnings and errors only."),
+    _common("verbose", int, 0, "--verbose", "-v", count=True, help="More detail; -vv shows tracebacks."),
+)
+_MAKING = (
+    _common("rerun", bool, False, "--rerun", help="Make the artifact although it is up to date."),
+    _common("dry_run", bool, False, "--dry-run", help="Say what would be made and why; make nothing."),
+)
+
+Categories = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--category",
+        "-c",
+        help="A category; may be given several times. Default: all that exist.",
+        metavar="NAME",
+        rich_help_panel=INPUT_PANEL,
+        show_default=False,
+    ),
+]
+
+
+def _file(flag: str, help: str) -> Any:
+    """An option that names a file instead of its place in the work folder."""
+    return typer.Option(flag, help=help, metavar="FILE", rich_help_panel=INPUT_PANEL, show_default=False)
+
+
+FeaturesFile = Annotated[Optional[Path], _file("--features", "The features artifact to read.")]
+AdaptorFile = Annotated[Optional[Path], _file("--adaptor-file", "The adaptor artifact to read.")]
+BankFile = Annotated[Optional[Path], _file("--bank", "The bank artifact to read.")]
+OutFile = Annotated[Optional[Path], _file("--out", "The artifact to write, for one category.")]
+NoAdaptor = Annotated[
+    bool, typer.Option("--no-adaptor", help="The PatchCore baseline, kept apart in baseline/.", rich_help_panel=RUN_PANEL)
+]
+VariantName = Annotated[
+    str,
+    typer.Option(
+        "--variant",
+        help="Keep this variant's artifacts apart, in a folder of this name.",
+        metavar="NAME",
+        rich_help_panel=RUN_PANEL,
+        show_default=False,
+    ),
+]

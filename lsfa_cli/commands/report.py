@@ -1,0 +1,102 @@
+"""`lsfa report`."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from lsfa_cli.catalog import lookup
+from lsfa_cli.commands.options import INPUT_PANEL, Categories, Session, with_settings
+from lsfa_cli.errors import ArtifactError, PartialFailureError, UnknownNameError
+from lsfa_cli.stages.places import categories as made_categories
+from lsfa_cli.stages.places import places, variants
+
+EXAMPLES = "Example: lsfa report --format latex --compare-published"
+
+Format = Annotated[str, typer.Option("--format", "-f", help="markdown, csv, json or latex.", metavar="NAME")]
+ScoresFiles = Annotated[
+    Optional[list[Path]],
+    typer.Option(
+        "--scores", help="A scores artifact; may be given several times.", metavar="FILE",
+        rich_help_panel=INPUT_PANEL, show_default=False,
+    ),
+]  # fmt: skip
+FeaturesFiles = Annotated[
+    Optional[list[Path]],
+    typer.Option(
+        "--features", help="The features of each --scores, in the same order; pictures need them.", metavar="FILE",
+        rich_help_panel=INPUT_PANEL, show_default=False,
+    ),
+]  # fmt: skip
+Out = Annotated[
+    Optional[Path],
+    typer.Option("--out", help="Write the table here, not to stdout.", metavar="FILE", rich_help_panel=INPUT_PANEL),
+]
+Pictures = Annotated[
+    Optional[Path],
+    typer.Option(
+        "--pictures", help="Write heat maps of telling cases here.", metavar="DIR", rich_help_panel=INPUT_PANEL
+    ),
+]
+Published = Annotated[bool, typer.Option("--compare-published", help="Add the figures that papers print.")]
+
+
+@with_settings("report", run=("data", "work"), making=False)
+def command(
+    session: Session,
+    category: Categories = None,
+    scores: ScoresFiles = None,
+    features: FeaturesFiles = None,
+    format: Format = "markdown",
+    compare_published: Published = False,
+    out: Out = None,
+    pictures: Pictures = None,
+) -> None:
+    """Tables of I-AUROC, P-AUROC and AUPRO a category and modality, beside the baseline where it was scored."""
+    from lsfa_cli.stages.pictures import write_pictures, write_text
+    from lsfa_cli.stages.report import ScoresFile, report
+    from lsfa_cli.tables.formats import FORMATS
+
+    lookup(FORMATS, "format", format)
+    if scores:
+        partners = [*(features or []), *[None] * len(scores)]
+        files = [ScoresFile(path, partner) for path, partner in zip(scores, partners, strict=False)]
+    else:
+        files = [
+            ScoresFile(where.scores, where.features, variant)
+            for name in _categories(session, category)
+            for variant in variants(session.run.work, session.run.data, name)
+            for where in [places(session.run.work, session.run.data, name, variant)]
+        ]
+    if not files:
+        raise ArtifactError(f"no scores under {session.run.work / session.run.data}", hint="Make them with: lsfa score")
+    result = report(files, session.stage("report"), progress=session.console)
+    for path, error in result.failures:
+        session.console.error(f"{path}: {error}")
+    if result.results:
+        text = result.text(format, compare_published=compare_published)
+        if out is None:
+            session.console.result(text)
+        else:
+            write_text(out, text)
+            session.console.info(f"report: {out}")
+    if pictures is not None:
+        made = write_pictures(files, pictures, progress=session.console)
+        session.console.info(f"report: {len(made)} pictures in {pictures}")
+    _leave(result.failures, len(files))
+
+
+def _categories(session: Session, chosen: list[str] | None) -> list[str]:
+    known = made_categories(session.run.work, session.run.data)
+    for name in chosen or ():
+        if name not in known:
+            raise UnknownNameError(f"category under {session.run.work / session.run.data}", name, known)
+    return chosen or known
+
+
+def _leave(failures: list[tuple[Path, Exception]], total: int) -> None:
+    if failures:
+        codes = {getattr(error, "exit_code", 1) for _, error in failures}
+        summary = PartialFailureError(f"{len(failures)} of {total} scores could not be reported")
+        summary.exit_code = codes.pop() if len(codes) == 1 else PartialFailureError.exit_code
+        raise summary

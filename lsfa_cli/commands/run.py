@@ -1,0 +1,74 @@
+"""`lsfa run`."""
+
+from typing import Annotated
+
+import typer
+
+from lsfa_cli.commands.options import RUN_PANEL, Categories, Session, with_settings
+from lsfa_cli.commands.running import cache_folder, each_category, tell
+from lsfa_cli.datasets import open_dataset
+from lsfa_cli.stages.making import Mode
+from lsfa_cli.stages.places import places
+
+EXAMPLES = "Example: lsfa run --data mvtec3d --root DIR --category cookie"
+
+Baseline = Annotated[
+    bool,
+    typer.Option(
+        "--baseline/--no-baseline", help="Also score without adaptor, to compare.", rich_help_panel=RUN_PANEL
+    ),
+]
+Control = Annotated[
+    bool,
+    typer.Option(
+        "--control/--no-control", help="Also score with an untrained adaptor.", rich_help_panel=RUN_PANEL
+    ),
+]
+
+
+@with_settings("extract", "adapt", "bank", "score", "report", run=("data", "root", "work", "cache", "jobs"))
+def command(
+    session: Session,
+    category: Categories = None,
+    baseline: Baseline = True,
+    control: Control = False,
+    rerun: bool = False,
+    dry_run: bool = False,
+) -> None:
+    """Run extract, adapt, bank, score and report. Only what is not up to date is made."""
+    dataset = open_dataset(session.run.data, session.run.root)
+    categories = list(category or dataset.categories())
+
+    from lsfa_cli.preprocessing.cache import SampleCache
+    from lsfa_cli.stages import run as stages
+    from lsfa_cli.stages.report import ScoresFile, report
+
+    settings = session.stage("adapt")
+    chosen = [stages.method(settings)]
+    chosen += [stages.baseline()] if baseline else []
+    chosen += [stages.control(settings)] if control else []
+    job = stages.Job(
+        dataset,
+        session.run.work,
+        session.stage("extract"),
+        session.stage("bank"),
+        session.stage("score"),
+        chosen,
+        SampleCache(cache_folder(session)),
+        session.run.jobs,
+    )
+    scored: list[ScoresFile] = []
+
+    def work(name: str) -> None:
+        for step in stages.run_category(job, name, Mode(rerun, dry_run), session.console):
+            tell(session, step.stage, name, step.outcome, step.variant)
+        for variant in chosen:
+            where = places(job.work, dataset.name, name, variant.name)
+            scored.append(ScoresFile(where.scores, where.features, variant.name))
+
+    try:
+        each_category(session, categories, work)
+    finally:
+        if scored and not dry_run:
+            result = report(scored, session.stage("report"), progress=session.console)
+            session.console.result(result.text("markdown"))

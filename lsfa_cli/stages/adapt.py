@@ -1,0 +1,79 @@
+"""Adapt: train the adaptors of one category on its normal samples (METHOD 3)."""
+
+import json
+from pathlib import Path
+
+from lsfa_cli.adaptors import ADAPTORS
+from lsfa_cli.artifacts.adaptor import write_adaptor
+from lsfa_cli.artifacts.features import Features, open_features
+from lsfa_cli.artifacts.store import ArtifactWriter
+from lsfa_cli.catalog import lookup
+from lsfa_cli.errors import UnknownNameError
+from lsfa_cli.losses import LOSSES
+from lsfa_cli.settings import AdaptSettings
+from lsfa_cli.stages.making import Mode, Outcome, make
+from lsfa_cli.stages.progress import Progress
+from lsfa_cli.stages.recorded import device_of, recorded
+from lsfa_cli.training import TrainingOptions, train
+
+
+def adapt(
+    features_file: Path,
+    out: Path,
+    settings: AdaptSettings,
+    *,
+    mode: Mode = Mode(),
+    progress: Progress | None = None,
+) -> Outcome:
+    """Make the adaptor artifact from a features artifact."""
+    options = training_options(settings)
+    with open_features(features_file) as features:
+
+        def write(writer: ArtifactWriter, progress: Progress) -> str:
+            return _train(features, options, settings.modality, writer, progress)
+
+        return make(
+            out,
+            "adaptor",
+            settings=recorded("adapt", settings, device=options.device),
+            inputs={"features": features.artifact.content_hash},
+            write=write,
+            mode=mode,
+            progress=progress,
+        )
+
+
+def training_options(settings: AdaptSettings) -> TrainingOptions:
+    """The settings as training takes them. Raises UnknownNameError for an adaptor or a loss that is in no table."""
+    lookup(ADAPTORS, "adaptor", settings.adaptor)
+    losses = tuple(name.strip() for name in settings.losses.split(",") if name.strip())
+    for name in losses:
+        if name not in TERMS:
+            raise UnknownNameError("loss", name, TERMS)
+    values = settings.model_dump(exclude={"modality", "losses", "device"})
+    return TrainingOptions(**values, losses=losses, device=device_of(settings.device))
+
+
+TERMS = tuple(name for name in LOSSES if name in ("L_LA", "L_GA", "L_LC", "L_GC"))
+
+
+def _train(
+    features: Features, options: TrainingOptions, choice: str, writer: ArtifactWriter, progress: Progress
+) -> str:
+    modalities = features.modalities(choice)
+    with progress.track(f"adapt {features.category}", options.steps) as advance:
+        result = train(
+            features.split("train"),
+            modalities,
+            options,
+            on_step=lambda step, total, values: advance(1),
+        )
+    writer.attribute("category", features.category)
+    writer.attribute("stopped", result.stopped)
+    writer.attribute("notes", json.dumps(list(result.notes)))
+    write_adaptor(writer, result.parameters, result.standardisation, result.curves)
+    for note in result.notes:
+        progress.warn(note)
+    if result.stopped != "finished":
+        progress.warn(f"training stopped: {result.stopped}")
+    return f"{options.adaptor} from {options.start} start on {' and '.join(modalities)}, {result.stopped}"

@@ -1,0 +1,143 @@
+"""Adapted patches of a split, sample by sample: what the bank is built from and what is scored."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsfa_cli.adaptors import FittedAdaptor, load_adaptor
+from lsfa_cli.artifacts.adaptor import adaptor_modalities, read_pair, read_parameters
+from lsfa_cli.artifacts.features import Features, SplitFeatures
+from lsfa_cli.artifacts.lineage import require_made_from
+from lsfa_cli.artifacts.store import Artifact, open_artifact
+from lsfa_cli.errors import ArtifactError, StaleArtifactError
+from lsfa_cli.memory_bank import MemoryBank
+from lsfa_cli.samples import BoolArray, Modality, PatchFeatures, Split
+from lsfa_cli.stages.progress import Advance
+from lsfa_cli.standardisation import Standardisation, standardise
+
+
+@contextlib.contextmanager
+def open_adaptor(path: Path | None, features: Features) -> Iterator[Artifact | None]:
+    """The adaptor artifact, which must have been trained on these features; None for the baseline."""
+    if path is None:
+        yield None
+        return
+    with open_artifact(path, "adaptor") as artifact:
+        require_made_from(artifact, "features", features.artifact, f"lsfa adapt --category {features.category}")
+        yield artifact
+
+
+@dataclass(frozen=True)
+class AdaptedSplit:
+    """One split's patches of one modality after the adaptor.
+
+    foreground: image patches only where they touch the part (needs the 3D scan's valid patches).
+    """
+
+    samples: SplitFeatures
+    modality: Modality
+    adaptor: FittedAdaptor
+    foreground: bool = False
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> PatchFeatures:
+        adapted = self.adaptor.adapt(self.samples.patches(index, self.modality))
+        if not self.foreground or self.modality != "rgb":
+            return adapted
+        touched = self._touched(index, adapted.grid)
+        return PatchFeatures(adapted.values[touched[adapted.valid]], adapted.valid & touched, adapted.grid)
+
+    def counts(self) -> NDArray[np.int64]:
+        """How many patches each sample gives."""
+        if self.foreground and self.modality == "rgb":
+            grid = self.samples.patches(0, "rgb").grid
+            return np.array([self._touched(index, grid).sum() for index in range(len(self))], dtype=np.int64)
+        return self.samples.counts(self.modality)
+
+    def _touched(self, index: int, grid: int) -> BoolArray:
+        scan = self.samples.patches(index, "xyz")
+        return coarse_validity(scan.valid, scan.grid, grid)
+
+
+def coarse_validity(valid: BoolArray, grid: int, target: int) -> BoolArray:
+    """Which cells of a target x target raster share area with a valid cell of a grid x grid raster. (target**2,)."""
+    rows, columns = np.nonzero(valid.reshape(grid, grid))
+    touched = np.zeros((target, target), dtype=bool)
+    for row, column in zip(rows, columns, strict=True):
+        top, left = row * target // grid, column * target // grid
+        bottom, right = -(-(row + 1) * target // grid), -(-(column + 1) * target // grid)
+        touched[top:bottom, left:right] = True
+    return touched.reshape(-1)
+
+
+def fitted_adaptors(
+    features: Features, adaptor: Artifact | None, modalities: Sequence[Modality]
+) -> dict[Modality, FittedAdaptor]:
+    """The adaptors to apply; without an adaptor artifact they standardise only."""
+    train = features.split("train")
+    if adaptor is None:
+        return {
+            modality: FittedAdaptor(None, *standardise(train, modality))
+            for modality in modalities
+        }
+    missing = [modality for modality in modalities if modality not in adaptor_modalities(adaptor)]
+    if missing:
+        raise ArtifactError(
+            f"{adaptor.path} has no {missing[0]} adaptor",
+            hint=f"Use --modality {adaptor_modalities(adaptor)[0]}, or run: lsfa adapt --category {features.category}",
+        )
+    return {modality: _load(train, adaptor, modality) for modality in modalities}
+
+
+def _load(train: SplitFeatures, adaptor: Artifact, modality: Modality) -> FittedAdaptor:
+    try:
+        return load_adaptor(
+            str(adaptor.settings["adaptor"]),
+            train.patches(0, modality).dimension,
+            read_parameters(adaptor, modality),
+            Standardisation(*read_pair(adaptor, f"{modality}/standardisation")),
+        )
+    except ValueError as error:
+        raise ArtifactError(f"{adaptor.path}: {error}", hint="Run: lsfa adapt") from error
+
+
+@dataclass(frozen=True)
+class SplitScores:
+    """Scores of one split and modality. image: (n,) float64. patches: (n, grid * grid) float32."""
+
+    image: NDArray[np.float64]
+    patches: NDArray[np.float32]
+
+
+def score_split(
+    samples: AdaptedSplit, bank: MemoryBank, advance: Advance, *, owners: NDArray[np.int64] | None = None
+) -> SplitScores:
+    """Score every sample of a split against a bank (METHOD 4, 3 and 4).
+
+    owners: (M,), the sample that each bank entry comes from; a sample is then scored without its own entries.
+    """
+    results = []
+    for index in range(len(samples)):
+        exclude = None if owners is None else owners == index
+        results.append(bank.score(samples[index], exclude))
+        advance(1)
+    return SplitScores(
+        np.array([result.image_score for result in results], dtype=np.float64),
+        np.stack([result.patch_scores for result in results]),
+    )
+
+
+__all__ = [
+    "AdaptedSplit",
+    "SplitScores",
+    "coarse_validity",
+    "fitted_adaptors",
+    "open_adaptor",
+    "score_split",
+]

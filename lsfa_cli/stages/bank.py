@@ -1,0 +1,188 @@
+"""Bank: choose the memory banks of one category and calibrate them on normal samples (METHOD 4)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsfa_cli.artifacts.bank import BankData, write_bank, write_normal
+from lsfa_cli.artifacts.features import Features, open_features
+from lsfa_cli.artifacts.store import Artifact, ArtifactWriter
+from lsfa_cli.coreset import coreset_count, greedy_coreset, random_coreset, random_projection
+from lsfa_cli.errors import DataError
+from lsfa_cli.fusion import ScoreStatistics, fit_one_class
+from lsfa_cli.maps import score_maps
+from lsfa_cli.memory_bank import MemoryBank
+from lsfa_cli.samples import Modality
+from lsfa_cli.settings import BankSettings
+from lsfa_cli.stages.adapted import AdaptedSplit, SplitScores, fitted_adaptors, open_adaptor, score_split
+from lsfa_cli.stages.making import Mode, Outcome, make
+from lsfa_cli.stages.progress import Progress
+from lsfa_cli.stages.recorded import device_of, recorded
+
+
+def bank(
+    features_file: Path,
+    adaptor_file: Path | None,
+    out: Path,
+    settings: BankSettings,
+    *,
+    mode: Mode = Mode(),
+    progress: Progress | None = None,
+) -> Outcome:
+    """Make the bank artifact. Without an adaptor it is the PatchCore baseline: standardised features only."""
+    with open_features(features_file) as features, open_adaptor(adaptor_file, features) as adaptor:
+        inputs = {"features": features.artifact.content_hash}
+        if adaptor is not None:
+            inputs["adaptor"] = adaptor.content_hash
+
+        def write(writer: ArtifactWriter, progress: Progress) -> str:
+            return _Building(features, adaptor, settings, writer, progress).run()
+
+        return make(
+            out,
+            "bank",
+            settings=recorded("bank", settings, device=device_of(settings.device)),
+            inputs=inputs,
+            write=write,
+            mode=mode,
+            progress=progress,
+        )
+
+
+class _Building:
+    """The steps of building one category's banks, which share the open artifacts."""
+
+    def __init__(
+        self,
+        features: Features,
+        adaptor: Artifact | None,
+        settings: BankSettings,
+        writer: ArtifactWriter,
+        progress: Progress,
+    ) -> None:
+        self._features, self._settings, self._writer, self._progress = features, settings, writer, progress
+        modalities = features.modalities(settings.modality)
+        if settings.rgb_foreground and "xyz" not in features.split("train").modalities:
+            raise DataError(
+                f"{features.artifact.path} has no 3D features, and --rgb-foreground needs their valid patches",
+                hint="Run: lsfa extract --modality both",
+            )
+        self._adaptors = fitted_adaptors(features, adaptor, modalities)
+        # normal samples: the validation split, or training samples scored without their own patches
+        self._calibration = "validation" if features.has("validation") else "train"
+
+    def run(self) -> str:
+        self._writer.attribute("category", self._features.category)
+        self._writer.attribute("calibration", self._calibration)
+        normal: dict[Modality, SplitScores] = {}
+        training: dict[Modality, SplitScores] = {}
+        sizes = []
+        for modality in self._adaptors:
+            entries, indices, owners = self._choose(modality)
+            memory = MemoryBank(entries)
+            leave_out = owners if self._calibration == "train" else None
+            normal[modality] = self._score(self._calibration, modality, memory, leave_out)
+            if self._settings.ocsvm:
+                training[modality] = self._score("train", modality, memory, None)
+            write_bank(self._writer, modality, self._bank_data(modality, entries, indices, normal[modality]))
+            sizes.append(f"{modality} {len(entries):,} of {self._total(modality):,} patches")
+        names = self._features.split(self._calibration).names
+        write_normal(self._writer, names, {modality: scores.image for modality, scores in normal.items()})
+        if len(training) == 2:
+            self._write_one_class(training)
+        elif self._settings.ocsvm:
+            self._progress.warn("one modality alone: no one-class SVM, its own score is the result")
+        return ", ".join(sizes)
+
+    def _split(self, name: str, modality: Modality) -> AdaptedSplit:
+        samples = self._features.split("train" if name == "train" else "validation")
+        return AdaptedSplit(samples, modality, self._adaptors[modality], self._settings.rgb_foreground)
+
+    def _total(self, modality: Modality) -> int:
+        return int(self._split("train", modality).counts().sum())
+
+    def _choose(self, modality: Modality) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+        """The bank's entries (M, D), which training patches they are (M,), and of which sample (M,)."""
+        split = self._split("train", modality)
+        ends = np.cumsum(split.counts())
+        total = int(ends[-1])
+        if total == 0:
+            raise DataError(f"{self._features.category}: no {modality} patch of any training sample touches the part")
+        indices = self._coreset(split, total, modality)
+        owners = np.searchsorted(ends, indices, side="right").astype(np.int64)
+        entries = np.empty((len(indices), 0), dtype=np.float32)
+        for sample in np.unique(owners):
+            chosen = owners == sample
+            values = split[int(sample)].values
+            if entries.shape[1] == 0:
+                entries = np.empty((len(indices), values.shape[1]), dtype=np.float32)
+            start = ends[sample - 1] if sample else 0
+            entries[chosen] = values[indices[chosen] - start]
+        return entries, indices, owners
+
+    def _coreset(self, split: AdaptedSplit, total: int, modality: Modality) -> NDArray[np.int64]:
+        if self._settings.coreset == "all":
+            return np.arange(total, dtype=np.int64)
+        count = coreset_count(total, self._settings.coreset_ratio)
+        if self._settings.coreset == "random":
+            return random_coreset(total, count, self._settings.seed)
+        points = self._projected(split, total)
+        with self._progress.track(f"coreset {self._features.category} {modality}", count) as advance:
+            done = 0
+
+            def report(made: int, wanted: int) -> None:
+                nonlocal done
+                advance(made - done)
+                done = made
+
+            return greedy_coreset(points, count, progress=report)
+
+    def _projected(self, split: AdaptedSplit, total: int) -> NDArray[np.float32]:
+        """All training patches in the few dimensions that the coreset is chosen in; the full ones never lie together."""
+        points: NDArray[np.float32] | None = None
+        start = 0
+        project = None
+        for index in range(len(split)):
+            values = split[index].values
+            if points is None:
+                project = random_projection(total, values.shape[1], self._settings.seed)
+                points = np.empty((total, project(values[:1]).shape[1]), dtype=np.float32)
+            if project is not None:
+                points[start : start + len(values)] = project(values)
+            start += len(values)
+        if points is None:
+            raise DataError(f"{self._features.category}: no training samples")
+        return points
+
+    def _score(
+        self, name: str, modality: Modality, memory: MemoryBank, owners: NDArray[np.int64] | None
+    ) -> SplitScores:
+        split = self._split(name, modality)
+        what = f"calibrate {self._features.category} {modality}"
+        with self._progress.track(what, len(split)) as advance:
+            return score_split(split, memory, advance, owners=owners)
+
+    def _maps(self, scores: SplitScores) -> NDArray[np.float32]:
+        return score_maps(scores.patches, size=self._features.image_size, sigma=self._settings.blur_sigma)
+
+    def _bank_data(
+        self, modality: Modality, entries: NDArray[np.float32], indices: NDArray[np.int64], normal: SplitScores
+    ) -> BankData:
+        fitted = self._adaptors[modality]
+        maps = self._maps(normal).astype(np.float64)
+        return BankData(
+            entries,
+            indices,
+            fitted.standardisation,
+            ScoreStatistics(float(normal.image.mean()), float(normal.image.std())),
+            ScoreStatistics(float(maps.mean()), float(maps.std())),
+        )
+
+    def _write_one_class(self, training: Mapping[Modality, SplitScores]) -> None:
+        """M3DM's classifiers: fitted on all training samples against the bank that holds their own patches."""
+        image = fit_one_class(training["rgb"].image, training["xyz"].image)
+        pixels = fit_one_class(self._maps(training["rgb"]).reshape(-1), self._maps(training["xyz"]).reshape(-1))
+        for name, model in (("image", image), ("map", pixels)):
+            self._writer.write(f"one_class/{name}", (*model.weights, model.offset))

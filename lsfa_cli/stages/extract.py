@@ -1,0 +1,190 @@
+"""Extract: raw samples to patch features (METHOD 1 and 2)."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from lsfa_cli.artifacts.features import Layout, SplitWriter
+from lsfa_cli.artifacts.store import ArtifactWriter
+from lsfa_cli.backbones import load_backbone
+from lsfa_cli.backbones.base import Backbone
+from lsfa_cli.datasets.base import Dataset
+from lsfa_cli.datasets.prepared import prepared
+from lsfa_cli.errors import DataError
+from lsfa_cli.figures import shade_depth
+from lsfa_cli.preprocessing import PreprocessOptions
+from lsfa_cli.preprocessing.cache import SampleCache, dataset_digest
+from lsfa_cli.samples import MODALITIES, SPLITS, Modality, PatchFeatures, PreparedSample, SampleRecord
+from lsfa_cli.settings import ExtractSettings
+from lsfa_cli.stages.making import Mode, Outcome, make
+from lsfa_cli.stages.progress import Advance, Progress
+from lsfa_cli.stages.recorded import device_of, recorded
+
+BATCH = 8
+
+# The offline defaults are stand-ins, meant for the synthetic parts.
+STAND_INS: Mapping[Modality, str] = {"rgb": "texture", "xyz": "surface"}
+
+
+def extract(
+    dataset: Dataset,
+    category: str,
+    out: Path,
+    settings: ExtractSettings,
+    *,
+    cache: SampleCache,
+    jobs: int = 0,
+    mode: Mode = Mode(),
+    progress: Progress | None = None,
+) -> Outcome:
+    """Make the features artifact of one category.
+
+    cache: of prepared samples; it saves time and nothing else. jobs: threads that read and preprocess, 0 is one a
+    processor; the result does not depend on it. Raises DataError for raw data that is missing or cannot be used.
+    """
+    records = dataset.records(category)
+    device = device_of(settings.device)
+
+    def write(writer: ArtifactWriter, progress: Progress) -> str:
+        backbones = {
+            modality: _backbone(modality, settings, device)
+            for modality in MODALITIES
+            if settings.modality in (modality, "both")
+        }
+        _remark(backbones, dataset, progress)
+        writer.attribute("dataset", dataset.name)
+        writer.attribute("category", category)
+        for modality, backbone in backbones.items():
+            writer.attribute(f"{modality}_grid", backbone.grid)
+        identities = {modality: backbone.identity for modality, backbone in backbones.items()}
+        writer.attribute("backbones", json.dumps(identities, sort_keys=True))
+        source = _Prepared(dataset, preprocess_options(settings), cache, jobs or os.cpu_count() or 1)
+        with progress.track(f"extract {category}", len(records)) as advance:
+            for split in SPLITS:
+                chosen = [record for record in records if record.split == split]
+                if chosen:
+                    _write_split(writer, chosen, backbones, source, settings.image_size, progress, advance)
+        for warning in cache.warnings:
+            progress.warn(warning)
+        widths = ", ".join(f"{m} {b.grid} x {b.grid} x {b.dimension}" for m, b in backbones.items())
+        return f"{len(records)} samples, {widths}"
+
+    return make(
+        out,
+        "features",
+        settings=recorded("extract", settings, device=device, digest=cache.digests.digest),
+        inputs={"dataset": dataset_digest(records, cache.digests.digest)},
+        write=write,
+        mode=mode,
+        progress=progress,
+    )
+
+
+def preprocess_options(settings: ExtractSettings) -> PreprocessOptions:
+    """The part of the settings that preprocessing takes."""
+    names = PreprocessOptions.__dataclass_fields__
+    return PreprocessOptions(**{name: getattr(settings, name) for name in names})
+
+
+def _backbone(modality: Modality, settings: ExtractSettings, device: str) -> Backbone:
+    name, weights = (
+        (settings.rgb_backbone, settings.rgb_weights)
+        if modality == "rgb"
+        else (settings.xyz_backbone, settings.xyz_weights)
+    )
+    backbone = load_backbone(
+        name,
+        weights,
+        device,
+        grid=settings.xyz_grid,
+        projection=settings.projection,
+        local_average=settings.local_average,
+        image_size=settings.image_size,
+    )
+    if backbone.modality != modality:
+        kind = {"rgb": "an image", "xyz": "a 3D"}[backbone.modality]
+        raise DataError(f"{name} is {kind} backbone and cannot be the {modality} backbone")
+    return backbone
+
+
+def _remark(backbones: Mapping[Modality, Backbone], dataset: Dataset, progress: Progress) -> None:
+    for backbone in backbones.values():
+        for note in backbone.notes:
+            progress.warn(note)
+    stand_ins = [name for modality, name in STAND_INS.items() if _is_named(backbones.get(modality), name)]
+    if stand_ins and not dataset.stand_in_ok:
+        progress.warn(
+            f"{' and '.join(stand_ins)} stand in for pretrained backbones; for results choose others (lsfa list backbones)"
+        )
+
+
+def _is_named(backbone: Backbone | None, name: str) -> bool:
+    return backbone is not None and str(backbone.identity["name"]).partition("?")[0] == name
+
+
+class _Prepared:
+    """Prepared samples in order, read and preprocessed ahead by a few threads."""
+
+    def __init__(self, dataset: Dataset, options: PreprocessOptions, cache: SampleCache, jobs: int) -> None:
+        self._dataset, self._options, self._cache, self._jobs = dataset, options, cache, jobs
+
+    def batches(self, records: Sequence[SampleRecord]) -> Iterator[list[PreparedSample]]:
+        """Batches in the order of the records; at most a few batches wait in memory."""
+        with ThreadPoolExecutor(self._jobs, thread_name_prefix="prepare") as pool:
+            remaining = iter(records)
+            waiting = [pool.submit(self._prepare, record) for record in islice(remaining, 2 * BATCH + self._jobs)]
+            try:
+                while waiting:
+                    done = [future.result() for future in waiting[:BATCH]]
+                    del waiting[:BATCH]
+                    waiting.extend(pool.submit(self._prepare, record) for record in islice(remaining, BATCH))
+                    yield done
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _prepare(self, record: SampleRecord) -> PreparedSample:
+        return prepared(self._dataset, record, self._options, self._cache)
+
+
+def _write_split(
+    writer: ArtifactWriter,
+    records: Sequence[SampleRecord],
+    backbones: Mapping[Modality, Backbone],
+    source: _Prepared,
+    size: int,
+    progress: Progress,
+    advance: Advance,
+) -> None:
+    layouts = {modality: Layout(backbone.grid, backbone.dimension) for modality, backbone in backbones.items()}
+    split = SplitWriter(writer, records[0].split, records, layouts, size)
+    index = 0
+    for batch in source.batches(records):
+        features = {modality: backbone.patches(batch) for modality, backbone in backbones.items()}
+        for position, sample in enumerate(batch):
+            for note in sample.notes:
+                progress.warn(f"{sample.record.name}: {note}")
+            patches = {modality: values[position] for modality, values in features.items()}
+            _require_finite(sample.record, patches)
+            split.patches(index, patches)
+            if sample.record.split == "test":
+                image = np.ascontiguousarray(np.rint(sample.rgb * 255).astype(np.uint8).transpose(1, 2, 0))
+                split.pictures(index, sample.mask, image, shade_depth(sample.xyz, sample.valid))
+            index += 1
+        advance(len(batch))
+    split.close()
+
+
+def _require_finite(record: SampleRecord, patches: Mapping[Modality, PatchFeatures]) -> None:
+    """Features are stored as float16; one that is beyond its range would poison every distance."""
+    for modality, features in patches.items():
+        if not np.isfinite(features.values.astype(np.float16)).all():
+            raise DataError(
+                f"{record.name}: the {modality} backbone gives features that are not finite or beyond {65504}",
+                hint="Check the backbone's weights and its mean and std.",
+            )

@@ -1,0 +1,135 @@
+"""Pictures of telling cases, and one sheet of parts: what the report and the demo show."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsfa_cli.artifacts.features import Features, open_features
+from lsfa_cli.artifacts.lineage import require_made_from
+from lsfa_cli.artifacts.scores import Scores, open_scores
+from lsfa_cli.artifacts.store import writing_errors
+from lsfa_cli.errors import UsageError
+from lsfa_cli.figures import (
+    Case, Limits, SheetRow, case_picture, case_title, choose_cases, contact_sheet, map_limits,
+)  # fmt: skip
+from lsfa_cli.stages.progress import NoProgress, Progress
+from lsfa_cli.stages.report import MODALITY_NAMES, ScoresFile
+from lsfa_cli.stages.score import FUSED
+
+RAW_UNIT = "distance in standard deviations"
+
+
+def write_pictures(files: Sequence[ScoresFile], folder: Path, *, progress: Progress | None = None) -> list[Path]:
+    """For every scores artifact the best, worst and median cases; returns the files written.
+
+    folder/CATEGORY[-VARIANT]/KIND.png. Needs the features artifact, which holds the pictures of the test samples.
+    """
+    made: list[Path] = []
+    with (progress or NoProgress()).track("pictures", len(files)) as advance:
+        for file in files:
+            with open_scores(file.scores) as scores, open_features(_features_of(file)) as features:
+                require_made_from(
+                    scores.artifact, "features", features.artifact, f"lsfa score --category {scores.category}"
+                )
+                name = f"{scores.category}-{file.variant}" if file.variant else scores.category
+                made.extend(_cases(scores, features, folder / name))
+            advance(1)
+    return made
+
+
+def write_sheet(files: Sequence[ScoresFile], path: Path, *, per_category: int = 1) -> None:
+    """One picture with the clearest defects of every category: image, scan, truth, map."""
+    rows: list[SheetRow] = []
+    for file in files:
+        with open_scores(file.scores) as scores, open_features(_features_of(file)) as features:
+            rows.extend(_sheet_rows(scores, features, per_category))
+    with writing_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    contact_sheet(path, rows, limits=Limits(0.0, 1.0), unit="share of the category's largest score")
+
+
+def _features_of(file: ScoresFile) -> Path:
+    if file.features is None:
+        raise UsageError(
+            "pictures need the features artifact, which holds the images", hint="Name it with --features FILE."
+        )
+    return file.features
+
+
+def _main_name(scores: Scores) -> str:
+    return FUSED if FUSED in scores.image else next(iter(scores.image))
+
+
+def _cases(scores: Scores, features: Features, folder: Path) -> list[Path]:
+    main = _main_name(scores)
+    maps = {name: scores.maps[name] for name in ("rgb", "xyz", FUSED) if name in scores.image}
+    limits = {MODALITY_NAMES[name]: map_limits(values) for name, values in maps.items()}
+    made = []
+    with writing_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for case in choose_cases(scores.image[main], scores.labels):
+        path = folder / f"{case.kind.replace(' ', '-')}.png"
+        _case(path, case, scores, features, {MODALITY_NAMES[name]: maps[name][case.index] for name in maps}, limits)
+        made.append(path)
+    return made
+
+
+def _case(
+    path: Path,
+    case: Case,
+    scores: Scores,
+    features: Features,
+    maps: dict[str, NDArray[np.float32]],
+    limits: dict[str, Limits],
+) -> None:
+    image, depth = _pictures(features, case.index)
+    score = float(scores.image[_main_name(scores)][case.index])
+    case_picture(
+        path,
+        image,
+        depth,
+        features.masks(case.index),
+        maps,
+        title=f"{scores.category}   "
+        + case_title(scores.names[case.index], scores.defects[case.index], score, case.rank, len(scores.names)),
+        subtitle=f"{scores.method}; {case.reason}",
+        limits=limits,
+        unit="score",
+    )
+
+
+def _pictures(features: Features, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    rows = features.artifact.rows
+    return rows("test/pictures/rgb", index), rows("test/pictures/depth", index)
+
+
+def _sheet_rows(scores: Scores, features: Features, count: int) -> list[SheetRow]:
+    main = _main_name(scores)
+    maps = scores.maps[main]
+    order = [int(index) for index in np.argsort(-scores.image[main]) if scores.labels[index]]
+    low, high = map_limits(maps)
+    rows = []
+    for index in order[:count]:
+        image, depth = _pictures(features, index)
+        label = f"{scores.category}, {scores.names[index]}"
+        scaled = np.clip((maps[index] - low) / (high - low), 0, 1)
+        rows.append(SheetRow(label, image, depth, features.masks(index), scaled))
+    return rows
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all. Raises ResourceError when the place cannot be written."""
+    with writing_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        finally:
+            Path(name).unlink(missing_ok=True)

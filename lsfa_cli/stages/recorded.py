@@ -1,0 +1,46 @@
+"""The settings as an artifact records them: places replaced by content, `auto` by what it stands for."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from lsfa_cli.errors import LsfaError, WeightsError
+from lsfa_cli.preprocessing.digests import file_digest
+from lsfa_cli.settings import content_of
+from lsfa_cli.stages.making import STAGE_VERSION
+
+
+def device_of(choice: str) -> str:
+    """cpu or cuda. Raises LsfaError when cuda is asked for and there is none."""
+    if choice == "cpu":
+        return "cpu"
+    import torch
+
+    available = torch.cuda.is_available()
+    if choice == "cuda" and not available:
+        raise LsfaError("--device cuda: PyTorch finds no CUDA device", hint="Use --device cpu or --device auto.")
+    return "cuda" if available else "cpu"
+
+
+def recorded(
+    stage: str, settings: BaseModel, *, device: str, digest: Callable[[Path], str] = file_digest
+) -> dict[str, Any]:
+    """What goes into the artifact's `settings`: the same on every machine and wherever files lie.
+
+    digest: gives the SHA-256 of a weights file.
+    """
+    values = content_of(settings)
+    values["device"] = device
+    values["stage_version"] = STAGE_VERSION[stage]
+    for name, value in list(values.items()):
+        if name.endswith("_weights") and value is not None:
+            values[name] = digest(_weights_file(Path(value)))
+    return values
+
+
+def _weights_file(path: Path) -> Path:
+    if not path.is_file():
+        raise WeightsError(f"no weights file at {path}", hint="Check --rgb-weights and --xyz-weights.")
+    return path

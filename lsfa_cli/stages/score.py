@@ -1,0 +1,166 @@
+"""Score: image scores and anomaly maps of one category's test samples (METHOD 4)."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsfa_cli.artifacts.adaptor import read_pair
+from lsfa_cli.artifacts.bank import bank_modalities, read_bank, write_normal
+from lsfa_cli.artifacts.features import Features, open_features
+from lsfa_cli.artifacts.lineage import require_made_from
+from lsfa_cli.artifacts.store import Artifact, ArtifactWriter, open_artifact
+from lsfa_cli.errors import ArtifactError, DataError
+from lsfa_cli.fusion import LinearOneClass, ScoreStatistics, average, average_raw, one_class_score
+from lsfa_cli.maps import score_maps
+from lsfa_cli.memory_bank import MemoryBank
+from lsfa_cli.samples import MODALITIES, Modality
+from lsfa_cli.settings import ScoreSettings
+from lsfa_cli.stages.adapted import AdaptedSplit, fitted_adaptors, open_adaptor, score_split
+from lsfa_cli.stages.making import Mode, Outcome, make
+from lsfa_cli.stages.progress import Progress
+from lsfa_cli.stages.recorded import device_of, recorded
+
+FUSED = "fused"
+
+# What the numbers are called in tables.
+LSFA, BASELINE_METHOD, CONTROL_METHOD = "LSFA", "PatchCore (no adaptor)", "untrained adaptor (control)"
+
+Arrays = Mapping[Modality, NDArray[np.floating]]
+
+
+def score(
+    features_file: Path,
+    adaptor_file: Path | None,
+    bank_file: Path,
+    out: Path,
+    settings: ScoreSettings,
+    *,
+    mode: Mode = Mode(),
+    progress: Progress | None = None,
+) -> Outcome:
+    """Make the scores artifact. The bank must have been made from these features and this adaptor."""
+    with (
+        open_features(features_file) as features,
+        open_artifact(bank_file, "bank") as bank,
+        open_adaptor(adaptor_file if "adaptor" in bank.inputs else None, features) as adaptor,
+    ):
+        mend = f"lsfa bank --category {features.category}"
+        require_made_from(bank, "features", features.artifact, mend)
+        require_made_from(bank, "adaptor", adaptor, mend)
+        inputs = {"features": features.artifact.content_hash, "bank": bank.content_hash}
+        if adaptor is not None:
+            inputs["adaptor"] = adaptor.content_hash
+
+        def write(writer: ArtifactWriter, progress: Progress) -> str:
+            return _write(features, adaptor, bank, settings, writer, progress)
+
+        return make(
+            out,
+            "scores",
+            settings=recorded("score", settings, device=device_of(settings.device)),
+            inputs=inputs,
+            write=write,
+            mode=mode,
+            progress=progress,
+        )
+
+
+def _write(
+    features: Features,
+    adaptor: Artifact | None,
+    bank: Artifact,
+    settings: ScoreSettings,
+    writer: ArtifactWriter,
+    progress: Progress,
+) -> str:
+    if not features.has("test"):
+        raise DataError(f"{features.artifact.path} has no test samples to score")
+    test = features.split("test")
+    modalities = _modalities(bank, settings)
+    writer.attribute("dataset", features.dataset)
+    writer.attribute("category", features.category)
+    writer.attribute("method", method_name(adaptor))
+    writer.attribute("backbones", features.artifact.attributes["backbones"])
+    writer.attribute("remarks", json.dumps(_remarks(adaptor)))
+    writer.write("names", test.names)
+    writer.write("labels", test.labels)
+    writer.write("defects", test.defects)
+    writer.write("masks", features.artifact.read("test/masks"), compress=True)
+
+    adaptors = fitted_adaptors(features, adaptor, modalities)
+    image: dict[Modality, NDArray[np.float64]] = {}
+    maps: dict[Modality, NDArray[np.float32]] = {}
+    foreground, sigma = bool(bank.settings["rgb_foreground"]), float(bank.settings["blur_sigma"])
+    with progress.track(f"score {features.category}", len(test) * len(modalities)) as advance:
+        for modality in modalities:
+            memory = MemoryBank(read_bank(bank, modality).entries)
+            samples = AdaptedSplit(test, modality, adaptors[modality], foreground)
+            scores = score_split(samples, memory, advance)
+            image[modality] = scores.image
+            maps[modality] = score_maps(scores.patches, size=features.image_size, sigma=sigma)
+            writer.write(f"image/{modality}", image[modality])
+            writer.write(f"maps/{modality}", maps[modality], compress=True)
+    normal = {modality: bank.read(f"normal/image/{modality}") for modality in modalities}
+    fused_normal: dict[str, NDArray[np.float64]] = {}
+    if len(modalities) == len(MODALITIES):
+        images = _Fusing(settings.fusion, "image", bank)
+        writer.write(f"image/{FUSED}", images.fuse(image))
+        writer.write(f"maps/{FUSED}", _Fusing(settings.fusion, "map", bank).fuse(maps), compress=True)
+        fused_normal[FUSED] = images.fuse(normal)
+    write_normal(writer, bank.text("normal/names"), {**normal, **fused_normal})
+    return f"{len(test)} samples, {method_name(adaptor)}, {' and '.join(modalities)}"
+
+
+def method_name(adaptor: Artifact | None) -> str:
+    """What made the scores: LSFA, its baseline without an adaptor, or the control, an adaptor that never trained."""
+    if adaptor is None:
+        return BASELINE_METHOD
+    return CONTROL_METHOD if adaptor.settings["steps"] == 0 else LSFA
+
+
+def _remarks(adaptor: Artifact | None) -> list[str]:
+    """What the adaptor's training has to say to a reader of the figures."""
+    if adaptor is None or adaptor.attributes["stopped"] == "finished":
+        return []
+    return [f"training stopped: {adaptor.attributes['stopped']}"]
+
+
+def _modalities(bank: Artifact, settings: ScoreSettings) -> tuple[Modality, ...]:
+    present = bank_modalities(bank)
+    wanted = MODALITIES if settings.modality == "both" else tuple(m for m in MODALITIES if m == settings.modality)
+    if missing := [modality for modality in wanted if modality not in present]:
+        raise ArtifactError(
+            f"{bank.path} has no {missing[0]} bank, and --modality {settings.modality} needs it",
+            hint=f"Use --modality {present[0]}, or run: lsfa bank --modality {settings.modality}",
+        )
+    if settings.fusion == "ocsvm" and len(wanted) == len(MODALITIES) and "one_class/image" not in bank:
+        raise ArtifactError(
+            f"{bank.path} has no one-class SVM, and --fusion ocsvm needs it", hint="Run: lsfa bank --ocsvm"
+        )
+    return wanted
+
+
+@dataclass(frozen=True)
+class _Fusing:
+    """Fusion of image scores or of maps with the bank's calibration (METHOD 4, 6)."""
+
+    fusion: Literal["average", "average_raw", "ocsvm"]
+    kind: Literal["image", "map"]
+    bank: Artifact
+
+    def fuse(self, scores: Arrays) -> NDArray[np.floating]:
+        """One score a sample, or one map a sample, from those of both modalities."""
+        if self.fusion == "average_raw":
+            return average_raw(scores)
+        if self.fusion == "average":
+            return average(scores, {modality: self._statistics(modality) for modality in scores})
+        first, second, offset = self.bank.read(f"one_class/{self.kind}")
+        return one_class_score(LinearOneClass((first, second), offset), scores["rgb"], scores["xyz"])
+
+    def _statistics(self, modality: Modality) -> ScoreStatistics:
+        return ScoreStatistics(*read_pair(self.bank, f"{modality}/{self.kind}_statistics"))
