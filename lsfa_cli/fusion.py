@@ -41,7 +41,9 @@ def score_statistics(scores: ArrayLike) -> ScoreStatistics:
     if not values.size or not np.isfinite(values).all():
         raise ValueError("statistics need at least one score, all finite")
     mean = float(values.mean(dtype=np.float64))
-    squares = sum(float(np.square(part - mean, dtype=np.float64).sum()) for part in np.atleast_1d(values))
+    # Part by part, so that maps are never held in float64 together.
+    deviations = (np.subtract(part, mean, dtype=np.float64) for part in np.atleast_1d(values))
+    squares = sum(float(np.sum(deviation**2)) for deviation in deviations)
     return ScoreStatistics(mean, float(np.sqrt(squares / values.size)))
 
 

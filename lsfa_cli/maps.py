@@ -25,6 +25,8 @@ def score_maps(
         raise ValueError(f"patch scores must be (n, grid * grid), got {scores.shape}")
     if size < 1 or base_grid < 1 or sigma < 0:
         raise ValueError(f"size and base_grid must be positive, sigma not negative: {size}, {base_grid}, {sigma}")
+    if np.isnan(scores).any():
+        raise ValueError("patch scores contain NaN")
     # Every step is linear and treats rows and columns alike, so the whole is one small matrix on either side.
     along = _axis_matrix(grid, size, float(sigma), base_grid)
     maps = np.empty((len(scores), size, size), dtype=np.float32)

@@ -14,7 +14,7 @@ from lsfa_cli.samples import BoolArray, PatchFeatures
 CANDIDATES = 8  # entries a query that faiss proposes
 QUERY_ROWS = 256  # queries a product with all entries
 PAIR_ROWS = 4096  # differences at a time
-_LARGEST_NORM = 2.0**124  # squared; a squared distance, at most 4 times that, is still a float32
+_LARGEST_VALUE = 1e15  # of a feature; squared distances of longer vectors may be beyond float32
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,15 @@ class MemoryBank:
     """
 
     def __init__(self, entries: ArrayLike) -> None:
-        self.entries = np.ascontiguousarray(entries, dtype=np.float32)
-        if self.entries.ndim != 2 or not self.entries.size:
+        self.entries = _finite_rows(entries, "bank entries")
+        if not self.entries.size:
             raise ValueError(f"a memory bank needs entries of shape (M, D), got {self.entries.shape}")
         faiss = _import_faiss()
         self._bound = ExpansionBound(self.dimension)
         # Distances do not depend on the origin, their rounding does.
         self._centre = self.entries.mean(axis=0, dtype=np.float64)
         self._first, self._group = _distinct_rows(self.entries)
-        self._rows, self._norm = self._centred(self.entries[self._first], "entries")
+        self._rows, self._norm = self._centred(self.entries[self._first])
         self._index = faiss.IndexFlatL2(self.dimension)
         self._index.add(self._rows)
 
@@ -112,8 +112,8 @@ class MemoryBank:
         return SampleScore(patch_scores, score, int(places[worst]), nearest)
 
     def _as_queries(self, queries: ArrayLike) -> NDArray[np.float32]:
-        rows = np.ascontiguousarray(queries, dtype=np.float32)
-        if rows.ndim != 2 or rows.shape[1] != self.dimension:
+        rows = _finite_rows(queries, "patch features")
+        if rows.shape[1] != self.dimension:
             raise ValueError(f"queries must be (N, {self.dimension}) as the bank's entries, got {rows.shape}")
         return rows
 
@@ -129,15 +129,12 @@ class MemoryBank:
             )
         return exclude
 
-    def _centred(self, rows: NDArray[np.float32], name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Rows from the bank's mean, and their squared norms. Raises ValueError for what is not finite in float32."""
+    def _centred(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Rows relative to the bank's mean, and their squared norms."""
         centred = np.empty_like(rows)
         for first in range(0, len(rows), PAIR_ROWS):
             centred[first : first + PAIR_ROWS] = rows[first : first + PAIR_ROWS] - self._centre
-        norm = np.einsum("ij,ij->i", centred, centred)
-        if not (norm < _LARGEST_NORM).all():
-            raise ValueError(f"{name} hold NaN, infinite or huge values")
-        return centred, norm
+        return centred, np.einsum("ij,ij->i", centred, centred)
 
     def _nearest(
         self, queries: NDArray[np.float32], exclude: BoolArray | None
@@ -145,7 +142,7 @@ class MemoryBank:
         """Squared distance and index of the nearest allowed entry of each query."""
         entry = self._first if exclude is None else self._first_allowed(exclude)
         allowed = entry < len(self)
-        rows, norm = self._centred(queries, "patch features")
+        rows, norm = self._centred(queries)
         count = min(len(self._rows), CANDIDATES if exclude is None else 2 * CANDIDATES)
         approximate, candidates = self._index.search(rows, count)
         open_, last = allowed[candidates], approximate[:, -1]
@@ -218,6 +215,16 @@ class MemoryBank:
         others = np.flatnonzero(approximate <= self._bound.highest_approximation(reach, norm))
         squared = self._measure(self.entries[entry][None], np.zeros_like(others), others)
         return others[np.lexsort((others, squared))[:count]]
+
+
+def _finite_rows(features: ArrayLike, name: str) -> NDArray[np.float32]:
+    """Features (n, D) as contiguous float32. Raises ValueError for other shapes and NaN, infinite or huge values."""
+    rows = np.ascontiguousarray(features, dtype=np.float32)
+    if rows.ndim != 2:
+        raise ValueError(f"{name} must have the shape (n, D), got {rows.shape}")
+    if rows.size and not -_LARGEST_VALUE < rows.min() <= rows.max() < _LARGEST_VALUE:  # NaN fails every comparison
+        raise ValueError(f"{name} hold NaN, infinite or huge values")
+    return rows
 
 
 def _distinct_rows(rows: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

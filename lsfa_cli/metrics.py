@@ -70,9 +70,11 @@ def aupro_limits(
         return []
     pixels = _split_pixels(*_as_maps(score_maps, masks))
     if thresholds is None:
-        return _exact_areas(pixels, limits)
-    rate, overlap = _curve_at_ranks(pixels, thresholds, max(limits))
-    return [_area_up_to(limit, rate, overlap) / limit for limit in limits]
+        areas = _exact_areas(pixels, limits)
+    else:
+        rate, overlap = _curve_at_ranks(pixels, thresholds, max(limits))
+        areas = [_area_up_to(limit, rate, overlap) for limit in limits]
+    return [min(area / limit, 1.0) for area, limit in zip(areas, limits, strict=True)]  # 1 + 1e-16 is rounding
 
 
 def pro_curve(
@@ -164,7 +166,7 @@ def _exact_areas(pixels: _Pixels, limits: Sequence[float]) -> list[float]:
         end = limit * total
         on_ramp = np.clip(end - above, 0.0, tied)
         area = np.maximum(end - not_below, 0.0) + on_ramp**2 / (2.0 * np.maximum(tied, 1.0))
-        areas.append(min(float(pixels.weight @ area) / end, 1.0))
+        areas.append(float(pixels.weight @ area) / total)
     return areas
 
 

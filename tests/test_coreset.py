@@ -1,0 +1,272 @@
+"""Greedy k-centre against the reference, and against the plain float64 loop where rounding is cruel."""
+
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.random_projection import SparseRandomProjection
+
+from lsfa_cli import coreset
+from lsfa_cli.coreset import (
+    ExpansionBound,
+    coreset_count,
+    greedy_coreset,
+    random_coreset,
+    random_projection,
+    reduce_dimension,
+    squared_distances,
+)
+
+
+def plain_greedy(points: np.ndarray, count: int, start: int = 0) -> np.ndarray:
+    """The definition: one pick, one pass over all points, distances by differences in float64."""
+    points = points.astype(np.float64)
+    picks = [start]
+    nearest = np.full(len(points), np.inf)
+    difference = np.empty_like(points)
+    while len(picks) < count:
+        np.subtract(points, points[picks[-1]], out=difference)
+        nearest = np.minimum(nearest, np.einsum("ij,ij->i", difference, difference))
+        farthest = int(np.argmax(nearest))
+        if nearest[farthest] == 0:
+            break
+        picks.append(farthest)
+    return np.array(picks)
+
+
+def random_points(total: int, dimension: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((total, dimension)).astype(np.float32)
+
+
+def clustered_points(total: int, dimension: int) -> np.ndarray:
+    """Clusters of very different width, and a fifth of the rows copies of others."""
+    rng = np.random.default_rng(1)
+    centres = 5.0 * rng.standard_normal((60, dimension))
+    width = 10.0 ** rng.uniform(-4, 0, (60, 1))
+    cluster = rng.integers(0, 60, total)
+    points = (centres[cluster] + width[cluster] * rng.standard_normal((total, dimension))).astype(np.float32)
+    copies = rng.choice(total, total // 5, replace=False)
+    points[copies] = points[rng.integers(0, total, len(copies))]
+    return points
+
+
+@pytest.fixture
+def vectors(shared: Callable[[str], Path]) -> dict[str, np.ndarray]:
+    with np.load(shared("vectors/coreset.npz")) as stored:
+        return dict(stored)
+
+
+@pytest.mark.parametrize(("name", "asked"), [("random", 200), ("duplicates", 200), ("exhausted", 100)])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_order_and_distances_equal_the_reference(
+    vectors: dict[str, np.ndarray], name: str, asked: int, offset: float
+) -> None:
+    points, order = vectors[f"{name}.points"], vectors[f"{name}.order"]
+    picks = greedy_coreset(points.astype(np.float64) + offset if offset else points, asked)
+    np.testing.assert_array_equal(picks, order)
+    distance = np.full(len(points), np.inf)
+    for step, pick in enumerate(picks):
+        assert distance[pick] == pytest.approx(vectors[f"{name}.min_distance"][step], rel=1e-5)
+        distance = np.minimum(distance, np.linalg.norm(points - points[pick], axis=1))
+    assert distance.max() == pytest.approx(float(vectors[f"{name}.covering_radius"]), rel=1e-5)
+
+
+@pytest.mark.parametrize("make", [random_points, clustered_points])
+def test_equals_the_plain_loop_on_20000_points(make: Callable[[int, int], np.ndarray]) -> None:
+    points = make(20_000, 64)
+    np.testing.assert_array_equal(greedy_coreset(points, 400), plain_greedy(points, 400))
+
+
+def test_a_large_offset_changes_nothing() -> None:
+    # Whole numbers, so that the moved points differ by exactly as much as the others.
+    points = np.random.default_rng(2).integers(-50, 50, (3000, 12)).astype(np.float64)
+    points[1000:1500] = points[:500]
+    expected = plain_greedy(points, 400)
+    np.testing.assert_array_equal(greedy_coreset(points, 400), expected)
+    np.testing.assert_array_equal(greedy_coreset((points + 2.0**17).astype(np.float32), 400), expected)
+    np.testing.assert_array_equal(greedy_coreset(points + 2.0**45, 400), expected)
+
+
+def test_stops_when_only_copies_are_left() -> None:
+    distinct = np.random.default_rng(3).standard_normal((40, 16))
+    copies = np.concatenate([np.arange(40), np.random.default_rng(4).integers(0, 40, 2960)])
+    for offset in (0.0, 3e4, 1e9):
+        points = (distinct + offset)[copies]
+        picks = greedy_coreset(points, 3000)
+        assert len(picks) == 40
+        np.testing.assert_array_equal(picks, plain_greedy(points, 3000))
+
+
+def test_clusters_far_narrower_than_float32_products_can_see() -> None:
+    rng = np.random.default_rng(5)
+    points = np.concatenate([centre + 1e-5 * rng.standard_normal((500, 8)) for centre in (-100.0, 0.0, 100.0)])
+    np.testing.assert_array_equal(greedy_coreset(points, 300), plain_greedy(points, 300))
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e30, 1e200])
+def test_the_unit_does_not_matter(scale: float) -> None:
+    points = random_points(1500, 5).astype(np.float64)
+    np.testing.assert_array_equal(greedy_coreset(points * scale, 100), plain_greedy(points, 100))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(1, 60),
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0, 1000]),
+    st.data(),
+)
+def test_ties_take_the_lowest_index(
+    total: int, dimension: int, spread: int, seed: int, offset: int, data: st.DataObject
+) -> None:
+    # A small lattice: ties at every pick, copies everywhere; blocks and chunks small enough to cross their borders.
+    points = np.random.default_rng(seed).integers(-spread, spread + 1, (total, dimension)).astype(np.float64) + offset
+    start, count = data.draw(st.integers(0, total - 1)), data.draw(st.integers(1, total))
+    expected = plain_greedy(points, count, start)
+    for block_size, chunk_rows in ((1, 7), (4, 5), (512, 4096)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(coreset, "BLOCK_SIZE", block_size)
+            patch.setattr(coreset, "CHUNK_ROWS", chunk_rows)
+            np.testing.assert_array_equal(greedy_coreset(points, count, start=start), expected)
+
+
+def test_more_tied_points_than_a_block_holds() -> None:
+    # The 600 ends of a cross, all at the same distance from the start and nearly all from each other.
+    assert coreset.BLOCK_SIZE < 600
+    points = np.concatenate([np.zeros((1, 300)), np.eye(300), -np.eye(300)[::-1]]).astype(np.float32)
+    np.testing.assert_array_equal(greedy_coreset(points, 601), plain_greedy(points, 601))
+
+
+@pytest.mark.parametrize("make", [random_points, clustered_points])
+def test_input_is_taken_as_it_comes(make: Callable[[int, int], np.ndarray]) -> None:
+    points = make(700, 6)
+    wide = np.repeat(points, 2, axis=1)
+    np.testing.assert_array_equal(greedy_coreset(wide[:, ::2], 60), greedy_coreset(points, 60))
+    half = points.astype(np.float16)
+    np.testing.assert_array_equal(greedy_coreset(half, 60), plain_greedy(half, 60))
+    np.testing.assert_array_equal(greedy_coreset(points, 60, start=41), plain_greedy(points, 60, 41))
+
+
+def test_all_points_and_one_point() -> None:
+    points = random_points(600, 3)
+    assert sorted(greedy_coreset(points, 600)) == list(range(600))
+    assert greedy_coreset(points, 1, start=7).tolist() == [7]
+    assert greedy_coreset(np.zeros((5, 2)), 5, start=3).tolist() == [3]
+    assert greedy_coreset(points, 4).dtype == np.int64
+
+
+def test_progress_rises_to_the_count() -> None:
+    calls: list[tuple[int, int]] = []
+    greedy_coreset(random_points(3000, 4), 500, progress=lambda made, count: calls.append((made, count)))
+    made = [call[0] for call in calls]
+    assert made == sorted(set(made))
+    assert calls[0] == (1, 500)
+    assert calls[-1] == (500, 500)
+    assert len(calls) > 2
+
+
+def test_memory_is_a_few_copies_of_the_points() -> None:
+    points = random_points(20_000, 32)
+    tracemalloc.start()
+    greedy_coreset(points, 300)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # One float32 copy, some arrays of one value a point, and the buffers of a block; N x N would be 1.6 GB.
+    assert peak < 2 * points.nbytes + 40 * len(points) + 4 * coreset.BLOCK_SIZE * (4 * coreset.CHUNK_ROWS)
+
+
+def test_bad_input_is_refused() -> None:
+    points = random_points(10, 3)
+    for count in (0, -1, 11):
+        with pytest.raises(ValueError, match=f"cannot choose {count} points"):
+            greedy_coreset(points, count)
+    for start in (-1, 10):
+        with pytest.raises(ValueError, match=f"start {start} is not"):
+            greedy_coreset(points, 2, start=start)
+    with pytest.raises(ValueError, match="cannot choose"):
+        greedy_coreset(points.ravel(), 2)
+    with pytest.raises(ValueError, match="cannot choose"):
+        greedy_coreset(np.zeros((0, 3)), 1)
+    for value in (np.nan, np.inf, -np.inf):
+        spoiled = points.copy()
+        spoiled[7, 1] = value
+        with pytest.raises(ValueError, match="NaN or infinite"):
+            greedy_coreset(spoiled, 2)
+
+
+@pytest.mark.parametrize("dimension", [1, 33, 1152])
+@pytest.mark.parametrize("offset", [0.0, 1.0, 100.0])
+def test_the_bounds_hold_for_float32_products(dimension: int, offset: float) -> None:
+    rng = np.random.default_rng(dimension)
+    exact = rng.standard_normal((200, dimension)) * 10.0 ** rng.uniform(-3, 1, (200, 1)) + offset
+    rounded = exact.astype(np.float32)
+    norm = np.einsum("ij,ij->i", rounded, rounded)
+    approximate = norm[:, None] - 2 * (rounded @ rounded.T) + norm
+    true = np.stack([squared_distances(exact, row) for row in exact])
+    bound = ExpansionBound(dimension)
+    for own in (norm[:, None], norm[None, :]):  # the norm of either point will do
+        assert (bound.lower(approximate, own) <= true).all()
+        assert (bound.upper(approximate, own) >= true).all()
+        assert (bound.highest_approximation(true, own) >= approximate).all()
+    assert bound.upper(approximate, norm).max() < 1.01 * true.max() + 0.01 * norm.max()  # and are not idle
+
+
+def test_squared_distances_of_rows_and_of_one_row() -> None:
+    rows = np.array([[0.0, 0.0], [3.0, 4.0]])
+    np.testing.assert_array_equal(squared_distances(rows, np.array([[0.0, 1.0], [3.0, 4.0]])), [1.0, 0.0])
+    np.testing.assert_array_equal(squared_distances(rows, rows[1]), [25.0, 0.0])
+
+
+def test_random_coreset_is_a_seeded_draw_without_repetition() -> None:
+    picks = random_coreset(1000, 100, seed=5)
+    assert len(set(picks.tolist())) == 100
+    assert picks.min() >= 0
+    assert picks.max() < 1000
+    assert picks.dtype == np.int64
+    np.testing.assert_array_equal(picks, random_coreset(1000, 100, seed=5))
+    assert picks.tolist() != random_coreset(1000, 100, seed=6).tolist()
+    np.testing.assert_array_equal(picks[:10], random_coreset(1000, 10, seed=5))  # a smaller one begins a larger one
+    assert sorted(random_coreset(9, 9, seed=0)) == list(range(9))
+    for count in (0, 10):
+        with pytest.raises(ValueError, match=f"cannot choose {count} of 9"):
+            random_coreset(9, count, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("total", "ratio", "count"), [(1000, 0.1, 100), (100, 0.29, 29), (999, 0.1, 99), (3, 0.1, 1), (7, 1.0, 7)]
+)
+def test_coreset_count(total: int, ratio: float, count: int) -> None:
+    assert coreset_count(total, ratio) == count
+
+
+@pytest.mark.parametrize(("total", "ratio"), [(0, 0.1), (10, 0.0), (10, 1.5), (10, -0.1), (10, float("nan"))])
+def test_coreset_count_refuses(total: int, ratio: float) -> None:
+    with pytest.raises(ValueError, match=r"ratio in \(0, 1\]"):
+        coreset_count(total, ratio)
+
+
+def test_projection_equals_scikit_learn() -> None:
+    features = random_points(9000, 400)  # more rows than a chunk
+    expected = SparseRandomProjection(eps=0.9, random_state=3).fit_transform(features)
+    assert expected.shape[1] < 400
+    reduced = reduce_dimension(features, seed=3)
+    assert reduced.dtype == np.float32
+    np.testing.assert_array_equal(reduced, expected)
+    project = random_projection(9000, 400, seed=3)
+    np.testing.assert_array_equal(
+        project(features[50:60].astype(np.float16)), project(features[50:60].astype(np.float16).astype(np.float32))
+    )
+    np.testing.assert_array_equal(project(features[50:60]), reduced[50:60])
+
+
+def test_projection_that_would_not_shrink_returns_the_input() -> None:
+    for total, dimension in ((1000, 33), (1, 50), (2, 3)):
+        features = random_points(total, dimension)
+        np.testing.assert_array_equal(reduce_dimension(features, seed=0), features)
+    assert reduce_dimension(random_points(5, 3).astype(np.float64), seed=0).dtype == np.float32
