@@ -14,10 +14,12 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from typer.testing import CliRunner
 
 from lsfa_cli import errors
 from lsfa_cli.artifacts import schema
 from lsfa_cli.catalog import Entry
+from lsfa_cli.commands import COMMANDS, app
 from lsfa_cli.configuration import ALIASES, CONFIG_NAME, CONFIG_VARIABLE, PREFIX, SHARED
 from lsfa_cli.settings import STAGES, RunSettings
 
@@ -84,7 +86,7 @@ def names_page() -> str:
     """The names that settings and flags take: backbones, datasets, adaptors and the rest."""
     parts = ["# Names", "What settings and flags take by name. `lsfa list` prints the same tables."]
     for title, table in _catalogs().items():
-        rows = ((f"`{name}`", entry.help, entry.needs) for name, entry in table.items())
+        rows = ((f"`{name}`", entry.help, entry.needs.replace("nothing", "")) for name, entry in table.items())
         parts += [f"## {title}", _table(("name", "what it is", "needs"), rows)]
     return _page(parts)
 
@@ -111,15 +113,10 @@ def exit_codes_page() -> str:
 
 
 def commands_page() -> str:
-    """Every command with its arguments and options, as `--help` has them."""
-    import typer
-
-    from lsfa_cli.__main__ import app
-
-    root = typer.main.get_command(app)
-    parts = ["# Commands", _cleaned(root.help)]
-    for path, command in _walk(root, ("lsfa",)):
-        parts += _command(path, command)
+    """Every command's help, as the terminal shows it."""
+    parts = ["# Commands", "Each command also prints this itself: `lsfa --help`, `lsfa COMMAND --help`.", _help()]
+    for name in COMMANDS:
+        parts += [f"## lsfa {name} {{ #{name} }}", _help(name)]
     return _page(parts)
 
 
@@ -192,47 +189,13 @@ def _toml(value: object) -> str:
     return f'"{value}"' if isinstance(value, (str, Path)) else str(value)
 
 
-def _walk(command: Any, path: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], Any]]:
-    """The commands of a group, and of the groups in it; hidden ones left out."""
-    for name, child in getattr(command, "commands", {}).items():
-        if child.hidden:
-            continue
-        if hasattr(child, "commands"):
-            yield from _walk(child, (*path, name))
-        else:
-            yield (*path, name), child
-
-
-def _command(path: Sequence[str], command: Any) -> list[str]:
-    """One command: heading, usage, text, and a table for each panel of its options."""
-    arguments = [option for option in command.params if option.param_type_name == "argument"]
-    usage = " ".join([*path, *(_argument(argument) for argument in arguments), "[OPTIONS]"])
-    parts = [f"## {' '.join(path)} {{ #{'-'.join(path[1:])} }}", f"```text\n{usage}\n```", _cleaned(command.help)]
-    panels: dict[str, list[tuple[str, str, str]]] = {}
-    for option in command.params:
-        if getattr(option, "hidden", False) or option.name == "help":
-            continue
-        panel = getattr(option, "rich_help_panel", None) or ("Arguments" if option in arguments else "Options")
-        panels.setdefault(panel, []).append(_option(option))
-    for title, rows in panels.items():
-        parts.append(_table((title.lower(), "values", "meaning"), rows))
-    if epilog := getattr(command, "epilog", None):
-        parts.append(_cleaned(epilog))
-    return parts
-
-
-def _argument(argument: Any) -> str:
-    name = argument.make_metavar() if not argument.metavar else argument.metavar
-    return str(name) if argument.required or str(name).startswith("[") else f"[{name}]"
-
-
-def _option(option: Any) -> tuple[str, str, str]:
-    flags = ", ".join(f"`{flag}`" for flag in (*option.opts, *option.secondary_opts))
-    choices = getattr(option.type, "choices", None)
-    values = ", ".join(f"`{choice}`" for choice in choices) if choices else option.metavar or option.type.name
-    if getattr(option, "is_flag", False):
-        values = ""
-    return flags, values, _cleaned(getattr(option, "help", None))
+def _help(*command: str) -> str:
+    environment = {"COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    result = CliRunner().invoke(app, [*command, "--help"], prog_name="lsfa", env=environment)
+    if result.exit_code != 0:
+        raise RuntimeError(f"lsfa {' '.join(command)} --help ended with {result.exit_code}: {result.output}")
+    text = "\n".join(line.rstrip() for line in result.stdout.splitlines()).strip("\n")
+    return f"```text\n{text}\n```"
 
 
 def _sentences(thing: object) -> str:
@@ -251,10 +214,6 @@ def _symbols() -> str:
 
 def _words(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
-
-
-def _cleaned(text: str | None) -> str:
-    return inspect.cleandoc(text or "").replace("\b\n", "")
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
