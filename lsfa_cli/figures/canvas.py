@@ -52,7 +52,7 @@ class Canvas:
 
 
 def write(path: Path, height: float, draw: Callable[[Canvas], None]) -> None:
-    """Draw in our own style, whatever the user's is, and write a PNG that holds no date or version."""
+    """Draw in our own style, whatever the user's is, and write a PNG without date or version, whole or not at all."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -65,6 +65,11 @@ def write(path: Path, height: float, draw: Callable[[Canvas], None]) -> None:
         figure.savefig(stream, format="png", metadata={"Software": None})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(stream.getvalue())
+        unfinished = path.with_name(f".{path.name}.tmp")
+        try:
+            unfinished.write_bytes(stream.getvalue())
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
     except OSError as error:
         raise ResourceError(f"{path} cannot be written: {error.strerror or error}.") from error

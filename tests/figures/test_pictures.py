@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,9 +128,25 @@ def test_arrays_of_unequal_size_are_refused(tmp_path):
 
 def test_folders_are_made_and_a_path_that_cannot_be_written_is_named(tmp_path):
     draw(tmp_path / "new" / "folder" / "case.png")
+    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["case.png"]
     (tmp_path / "file").write_text("")
     with pytest.raises(ResourceError, match=r"file.case\.png cannot be written"):
         draw(tmp_path / "file" / "case.png")
+
+
+def test_a_picture_that_cannot_be_finished_leaves_the_old_one_and_nothing_else(tmp_path, monkeypatch):
+    draw(tmp_path / "case.png")
+    before = (tmp_path / "case.png").read_bytes()
+
+    def full(self, data):
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(ResourceError, match="No space left"):
+        draw(tmp_path / "case.png", title="another")
+    assert (tmp_path / "case.png").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["case.png"]
 
 
 def sheet_rows(count):
