@@ -166,5 +166,6 @@ def _ticks(limits: Limits) -> tuple[list[float], list[str]]:
     """Round scores within the limits, and how they are written."""
     from matplotlib.ticker import MaxNLocator
 
-    ticks = [float(tick) for tick in MaxNLocator(5).tick_values(*limits) if limits.low <= tick <= limits.high]
+    locator = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
+    ticks = [float(tick) for tick in locator.tick_values(*limits) if limits.low <= tick <= limits.high]
     return ticks, [f"{tick:.6g}" for tick in ticks]
