@@ -6,6 +6,7 @@ no positional code: patches are a set, so a native 28 x 28 grid gives what its 5
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,11 @@ MLP_RATIO = 4
 def head_count(dimension: int) -> int:
     """Attention heads for features of length `dimension`: its largest divisor up to 12."""
     return max(count for count in range(1, LARGEST_HEAD_COUNT + 1) if dimension % count == 0)
+
+
+def _torch_generator_kept() -> AbstractContextManager[None]:
+    """Torch's layers draw from its global generator when they are made; inside this context it is set back."""
+    return torch.random.fork_rng(devices=[])
 
 
 def _draw(layer: nn.Linear, generator: torch.Generator) -> None:
@@ -77,7 +83,6 @@ class LinearAdaptor(Adaptor):
 
     def transform(self, patches: Tensor, valid: Tensor | None) -> Tensor:
         """Every patch by itself."""
-        del valid
         output: Tensor = self.linear(patches)
         return output
 
@@ -103,8 +108,8 @@ class ConvolutionAdaptor(Adaptor):
 
     def transform(self, patches: Tensor, valid: Tensor | None) -> Tensor:
         """Every patch by itself."""
-        del valid
-        return patches + self.convolution_2(functional.relu(self.convolution_1(patches)))
+        change: Tensor = self.convolution_2(functional.relu(self.convolution_1(patches)))
+        return patches + change
 
     def initialise(self, start: Start, generator: torch.Generator) -> None:
         """Identity: the second convolution starts at 0."""
@@ -148,8 +153,8 @@ class EncoderLayer(nn.Module):
     def forward(self, patches: Tensor, keys: Tensor | None) -> Tensor:
         """(B, N, D) to (B, N, D); keys (B, N) bool as in `SelfAttention`."""
         patches = patches + self.attention(self.attention_norm(patches), keys)
-        hidden = functional.gelu(self.mlp_hidden(self.mlp_norm(patches)))
-        return patches + self.mlp_output(hidden)
+        change: Tensor = self.mlp_output(functional.gelu(self.mlp_hidden(self.mlp_norm(patches))))
+        return patches + change
 
     def initialise(self, start: Start, generator: torch.Generator) -> None:
         """Identity: the output projections of attention and MLP start at 0."""
@@ -181,9 +186,17 @@ class EncoderAdaptor(Adaptor):
 
     def initialise(self, start: Start, generator: torch.Generator) -> None:
         """Every layer in turn."""
-        for layer in self.layers:
-            assert isinstance(layer, EncoderLayer)
-            layer.initialise(start, generator)
+        for layer in self.modules():
+            if isinstance(layer, EncoderLayer):
+                layer.initialise(start, generator)
+
+
+def build_head(dimension: int, width: int, *, seed: int) -> nn.Linear:
+    """A projection head H of training, one linear layer of `dimension` to `width` values, seeded, on the CPU."""
+    with _torch_generator_kept():
+        head = nn.Linear(dimension, width)
+    _draw(head, torch.Generator().manual_seed(seed))
+    return head
 
 
 def encoder_1(dimension: int) -> EncoderAdaptor:
@@ -196,14 +209,14 @@ def encoder_2(dimension: int) -> EncoderAdaptor:
     return EncoderAdaptor(dimension, depth=2)
 
 
-def _empty_adaptor(name: str, dimension: int) -> Adaptor:
-    """The adaptor with memory for its parameters but no values, and no draw from the global generator."""
+def _new_adaptor(name: str, dimension: int) -> Adaptor:
+    """The adaptor before its parameters are set."""
     make = lookup(ADAPTORS, "adaptor", name).load()
     if dimension < 1:
         raise ValueError(f"an adaptor needs features of at least one value, not {dimension}")
-    with torch.device("meta"):
+    with _torch_generator_kept():
         adaptor: Adaptor = make(dimension)
-    return adaptor.to_empty(device="cpu")
+    return adaptor
 
 
 def build_adaptor(name: str, dimension: int, *, start: Start, seed: int) -> Adaptor:
@@ -214,9 +227,18 @@ def build_adaptor(name: str, dimension: int, *, start: Start, seed: int) -> Adap
     """
     if start not in ("identity", "random"):
         raise ValueError(f"start must be identity or random, not {start!r}")
-    adaptor = _empty_adaptor(name, dimension)
+    adaptor = _new_adaptor(name, dimension)
     adaptor.initialise(start, torch.Generator().manual_seed(seed))
     return adaptor
+
+
+@torch.no_grad()
+def _transform(module: Adaptor, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Adapt the (n, D) valid patches of one sample; with invalid ones left out there is nothing to mask."""
+    device = next(module.parameters()).device
+    adapted: Tensor = module(torch.from_numpy(values).to(device).unsqueeze(0))
+    output: NDArray[np.float32] = adapted.squeeze(0).cpu().numpy()
+    return output
 
 
 class FittedAdaptor:
@@ -230,16 +252,8 @@ class FittedAdaptor:
         """The adapted patches on the same grid, values float32; without a module the baseline, standardised only."""
         values = self.standardisation.apply(patches.values)
         if self.module is not None and len(values) > 0:
-            values = self._transform(values)
+            values = _transform(self.module, values)
         return PatchFeatures(values, patches.valid, patches.grid)
-
-    def _transform(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        assert self.module is not None
-        device = next(self.module.parameters()).device
-        with torch.no_grad():
-            adapted = self.module(torch.from_numpy(values).to(device).unsqueeze(0))
-        output: NDArray[np.float32] = adapted.squeeze(0).cpu().numpy()
-        return output
 
 
 def _check_parameters(expected: Mapping[str, Tensor], parameters: Mapping[str, NDArray[np.floating]]) -> None:
@@ -268,7 +282,7 @@ def load_adaptor(
 
     `ValueError` names the parameters that are missing, unknown, misshapen or not finite.
     """
-    adaptor = _empty_adaptor(name, dimension)
+    adaptor = _new_adaptor(name, dimension)
     _check_parameters(adaptor.state_dict(), parameters)
     adaptor.load_state_dict({key: torch.from_numpy(np.array(value, np.float32)) for key, value in parameters.items()})
     return FittedAdaptor(adaptor.to(device).eval(), standardisation.mean, standardisation.deviation)

@@ -94,18 +94,35 @@ class GuardPatches:
 
 
 class CollapseGuard:
-    """Says when features have collapsed: the effective rank fell below a share of its start, or is not finite."""
+    """Says when features have collapsed: the effective rank is not finite or below `rank_ratio` of its start."""
 
     def __init__(self, start: Mapping[Modality, GuardMeasures], rank_ratio: float) -> None:
-        self._start = {modality: measures.effective_rank for modality, measures in start.items()}
+        self._start = dict(start)
         self._rank_ratio = rank_ratio
 
     def reason(self, measures: Mapping[Modality, GuardMeasures]) -> str | None:
         """What is wrong with the features, None when nothing is."""
         for modality, now in measures.items():
-            start = self._start[modality]
+            start = self._start[modality].effective_rank
             if not math.isfinite(now.effective_rank):
                 return f"{modality} features are not finite"
             if now.effective_rank < self._rank_ratio * start:
                 return f"effective rank of {modality} fell from {start:.4g} to {now.effective_rank:.4g}"
         return None
+
+    def shrinking(self, measures: Mapping[Modality, GuardMeasures]) -> list[str]:
+        """What the effective rank, which has no scale, does not see: norms or distances below the same share.
+
+        Not a reason to stop, since compactness is meant to shorten distances, but worth a note.
+        """
+        notes: list[str] = []
+        for modality, now in measures.items():
+            start = self._start[modality]
+            if now.mean_norm < self._rank_ratio * start.mean_norm:
+                notes.append(f"{modality} features shrank: mean norm from {start.mean_norm:.3g} to {now.mean_norm:.3g}")
+            if now.neighbor_distance < self._rank_ratio * start.neighbor_distance:
+                notes.append(
+                    f"{modality} features drew together: mean neighbour distance over mean norm from "
+                    f"{start.neighbor_distance:.3g} to {now.neighbor_distance:.3g}"
+                )
+        return notes

@@ -20,9 +20,10 @@ Distance = Literal["l2", "squared"]
 # Below this length a vector has no direction; the bound also limits the gradient of normalisation.
 SMALLEST_LENGTH = 1e-6
 
-# One block of the nearest-entry search holds at most this many distances: 64 MiB in float32.
+# One block of the nearest-entry search holds this many distances, 16 MiB in float32. Larger blocks leave the
+# processor's cache and are slower.
 SEARCH_QUERIES = 1024
-SEARCH_ENTRIES = 16_384
+SEARCH_ENTRIES = 4096
 
 
 def _alignment(first: Tensor, second: Tensor, temperature: float, contrast: Contrast) -> Tensor:
@@ -71,10 +72,10 @@ def nearest_entry(queries: Tensor, bank: Tensor, allowed: Tensor | None = None) 
     if len(bank) == 0 or (allowed is not None and not bool(allowed.any())):
         raise ValueError("no bank entry is allowed as a neighbour")
     # ||q - b||^2 / 2 = ||q||^2 / 2 - q.b + ||b||^2 / 2, of which the first is the same for every entry.
-    offsets = torch.cat([part.square().sum(dim=1) / 2 for part in bank.split(SEARCH_ENTRIES)])
+    offsets = torch.cat([part.square().sum(dim=1) / 2 for part in torch.split(bank, SEARCH_ENTRIES)])
     if allowed is not None:
         offsets = offsets.masked_fill(~allowed, torch.inf)
-    return torch.cat([_nearest_of_block(part, bank, offsets) for part in queries.split(SEARCH_QUERIES)])
+    return torch.cat([_nearest_of_block(part, bank, offsets) for part in torch.split(queries, SEARCH_QUERIES)])
 
 
 def _nearest_of_block(queries: Tensor, bank: Tensor, offsets: Tensor) -> Tensor:
@@ -103,7 +104,8 @@ def _compactness(features: Tensor, bank: Tensor, distance: Distance, allowed: Te
     if distance != "l2":
         raise ValueError(f"distance must be l2 or squared, not {distance!r}")
     # vector_norm has the gradient 0 at 0, where a square root's would be infinite.
-    return torch.linalg.vector_norm(differences, dim=1).mean()
+    lengths: Tensor = torch.linalg.vector_norm(differences, dim=1)
+    return lengths.mean()
 
 
 def local_compactness(patches: Tensor, bank: Tensor, *, distance: Distance, allowed: Tensor | None = None) -> Tensor:
@@ -136,14 +138,14 @@ def total_loss(ifc: Tensor | None, clc: Tensor | None, *, clc_weight: float) -> 
     return ifc + weighted
 
 
-def _entry(attribute: str, help_text: str) -> Entry:
-    return Entry("lsfa_cli.training_terms", attribute, help_text)
+def _entry(attribute: str, help_text: str, needs: str = "nothing") -> Entry:
+    return Entry("lsfa_cli.training_terms", attribute, help_text, needs)
 
 
 # The terms that Eq. 4 and Eq. 8 sum. A new loss is a function in `training_terms` and a row in one of the two.
 CLC_LOSSES: dict[str, Entry] = {
-    "L_LA": _entry("local_alignment_term", "local alignment of corresponding patches (Eq. 2)"),
-    "L_GA": _entry("global_alignment_term", "global alignment of corresponding prototypes (Eq. 3)"),
+    "L_LA": _entry("local_alignment_term", "local alignment of corresponding patches (Eq. 2)", "both modalities"),
+    "L_GA": _entry("global_alignment_term", "global alignment of corresponding prototypes (Eq. 3)", "both modalities"),
 }
 IFC_LOSSES: dict[str, Entry] = {
     "L_LC": _entry("local_compactness_term", "local compactness: patches near the local bank (Eq. 5)"),

@@ -17,12 +17,17 @@ def cluster(patches: Tensor, count: int, seed: int) -> Tensor:
     labels = _nearest_center(patches, centers)
     for _ in range(MOST_ROUNDS):
         previous = labels
-        # An empty cluster is dropped: unique() numbers the ones that are left from 0.
-        labels = labels.unique(return_inverse=True)[1]
+        # An empty cluster is dropped.
+        labels = _renumbered(labels)
         labels = _nearest_center(patches, _means(patches, labels))
         if torch.equal(labels, previous):
             break
-    numbered: Tensor = labels.unique(return_inverse=True)[1]
+    return _renumbered(labels)
+
+
+def _renumbered(labels: Tensor) -> Tensor:
+    """The labels numbered from 0 without gaps, in the same order."""
+    numbered: Tensor = torch.unique(labels, return_inverse=True)[1]
     return numbered
 
 
@@ -46,7 +51,7 @@ def _nearest_center(patches: Tensor, centers: Tensor) -> Tensor:
 
 def _means(patches: Tensor, labels: Tensor) -> Tensor:
     """(k, D) mean of the patches of each label 0 to k - 1, none of them empty; differentiable in the patches."""
-    member = torch.nn.functional.one_hot(labels).to(patches.dtype)
+    member = (labels.unsqueeze(1) == torch.arange(int(labels.max()) + 1, device=labels.device)).to(patches.dtype)
     return (member / member.sum(dim=0)).T @ patches
 
 

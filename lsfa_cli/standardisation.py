@@ -41,19 +41,19 @@ class Standardisation(NamedTuple):
 class _Moments(NamedTuple):
     """Number, mean and sum of squared deviations of the values seen so far."""
 
-    count: int
+    number: int
     mean: float
     squares: float
 
 
 def _merge(first: _Moments, second: _Moments) -> _Moments:
     """Moments of the union of two disjoint sets (the pairwise update of Chan, Golub and LeVeque)."""
-    count = first.count + second.count
+    number = first.number + second.number
     shift = second.mean - first.mean
     return _Moments(
-        count,
-        first.mean + shift * second.count / count,
-        first.squares + second.squares + shift * shift * first.count * second.count / count,
+        number,
+        first.mean + shift * second.number / number,
+        first.squares + second.squares + shift * shift * first.number * second.number / number,
     )
 
 
@@ -72,10 +72,10 @@ def standardise(source: PatchSource, modality: Modality) -> Standardisation:
         if not math.isfinite(mean):
             raise DataError(f"training sample {index} has {modality} features that are not finite")
         moments = _Moments(values.size, mean, float(np.square(values - mean).sum()))
-        total = moments if total.count == 0 else _merge(total, moments)
-    if total.count == 0:
+        total = moments if total.number == 0 else _merge(total, moments)
+    if total.number == 0:
         raise DataError(f"no training sample has a valid {modality} patch")
-    deviation = math.sqrt(total.squares / total.count)
+    deviation = math.sqrt(total.squares / total.number)
     if np.float32(deviation) == 0:
         raise DataError(f"all {modality} features of the training samples are equal ({total.mean:g})")
     return Standardisation(total.mean, deviation)

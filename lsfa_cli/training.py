@@ -3,11 +3,9 @@
 Seeded throughout: equal seeds, data and machine give equal bytes, and torch's global generator is left alone.
 """
 
-import contextlib
 import math
-import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
@@ -17,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lsfa_cli.adaptors import Start, build_adaptor
+from lsfa_cli.adaptors import Start, build_adaptor, build_head
 from lsfa_cli.catalog import lookup
 from lsfa_cli.collapse_guard import CollapseGuard, GuardMeasures, GuardPatches
 from lsfa_cli.errors import DataError, UsageError
 from lsfa_cli.losses import CLC_LOSSES, IFC_LOSSES, LOSSES, cross_modal_consistency, intra_modal_compactness, total_loss
 from lsfa_cli.prototypes import SampleClusters
+from lsfa_cli.repeatable import repeatable_kernels
 from lsfa_cli.samples import Modality
 from lsfa_cli.standardisation import PatchSource, Standardisation, standardise
 from lsfa_cli.training_banks import TrainingBank
@@ -112,29 +111,11 @@ def train(
         raise ValueError("training needs at least one modality")
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError("no CUDA device is available", hint="Use --device cpu, or auto.")
-    with _repeatable():
-        return _Training(source, modalities, options).run(on_step)
-
-
-@contextlib.contextmanager
-def _repeatable() -> Iterator[None]:
-    """Deterministic kernels while training runs; what was set before is set again after."""
-    enabled = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    fill = torch.utils.deterministic.fill_uninitialized_memory
-    workspace = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
-    try:
-        # cuBLAS reads this when it starts; without it its products may differ between runs.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        # Filling would touch all pages of the banks' capacity, used or not.
-        torch.utils.deterministic.fill_uninitialized_memory = False
-        yield
-    finally:
-        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
-        torch.utils.deterministic.fill_uninitialized_memory = fill
-        if workspace is None:
-            os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
+    with repeatable_kernels(options.device) as repeatable:
+        training = _Training(source, modalities, options)
+        if not repeatable:
+            training.notes["CUDA was in use before training: equal seeds may differ in the last bits"] = None
+        return training.run(on_step)
 
 
 def _seed(seed: int, purpose: str) -> int:
@@ -218,13 +199,7 @@ class _Training:
         return adaptor.to(self.options.device)
 
     def _head(self, modality: Modality, dimension: int) -> nn.Module:
-        """A linear layer, which is what a `linear` adaptor with another output width would be."""
-        generator = torch.Generator().manual_seed(_seed(self.options.seed, f"head {modality}"))
-        head = nn.utils.skip_init(nn.Linear, dimension, self.options.head_dimension)
-        nn.init.zeros_(head.bias)
-        bound = math.sqrt(6 / (dimension + self.options.head_dimension))
-        with torch.no_grad():
-            head.weight.uniform_(-bound, bound, generator=generator)
+        head = build_head(dimension, self.options.head_dimension, seed=_seed(self.options.seed, f"head {modality}"))
         return head.to(self.options.device)
 
     def _banks(self, dimensions: Mapping[Modality, int], capacity: int) -> dict[Modality, TrainingBank]:
@@ -238,7 +213,7 @@ class _Training:
         measures = self.patches.measure(self.adaptors)
         guard = CollapseGuard(measures, options.guard_rank_ratio)
         self.curves.add(0, _guard_values(measures))
-        good_step, good = 0, self._snapshot()
+        good_step, good, good_measures = 0, self._snapshot(), measures
         stopped = FINISHED
         if options.steps > 0:
             self._fill_banks()
@@ -253,12 +228,13 @@ class _Training:
                     reason = guard.reason(measures)
                     if reason is not None:
                         raise _StopTrainingError(f"collapse at step {step}: {reason}")
-                    good_step, good = step, self._snapshot()
+                    good_step, good, good_measures = step, self._snapshot(), measures
             except _StopTrainingError as stop:
                 stopped = f"{stop}; the state after step {good_step} was restored"
                 break
             if on_step is not None:
                 on_step(step, options.steps, values)
+        self.notes.update(dict.fromkeys(guard.shrinking(good_measures)))
         parameters = {key: {name: value.cpu().numpy() for name, value in state.items()} for key, state in good.items()}
         return TrainingResult(parameters, self.standardisation, self.curves.arrays(), stopped, tuple(self.notes))
 

@@ -1,0 +1,48 @@
+"""Torch's deterministic kernels, for as long as training runs."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+
+
+@contextlib.contextmanager
+def repeatable_kernels(device: str) -> Iterator[bool]:
+    """Deterministic kernels inside, what was set before outside; yields whether equal seeds give equal bytes.
+
+    They do on the CPU. On CUDA, cuBLAS reads its workspace setting when the process first uses it; if that was
+    before and without the setting, kernels are as repeatable as they can be and the answer is False.
+    """
+    # A module with a property, which type checkers do not see.
+    memory: Any = torch.utils.deterministic
+    enabled = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    fill = memory.fill_uninitialized_memory
+    workspace = os.environ.get(WORKSPACE)
+    try:
+        os.environ.setdefault(WORKSPACE, ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        # Filling would touch all pages of a bank's capacity, used or not.
+        memory.fill_uninitialized_memory = False
+        repeatable = _products_are_repeatable(device)
+        torch.use_deterministic_algorithms(True, warn_only=not repeatable)
+        yield repeatable
+    finally:
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+        memory.fill_uninitialized_memory = fill
+        if workspace is None:
+            os.environ.pop(WORKSPACE, None)
+
+
+def _products_are_repeatable(device: str) -> bool:
+    """Whether torch accepts a matrix product on the device as deterministic."""
+    unit = torch.eye(2, device=device)
+    try:
+        unit @ unit
+    except RuntimeError:
+        return False
+    return True
