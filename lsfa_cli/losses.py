@@ -20,10 +20,10 @@ Distance = Literal["l2", "squared"]
 # Below this length a vector has no direction; the bound also limits the gradient of normalisation.
 SMALLEST_LENGTH = 1e-6
 
-# One block of the nearest-entry search holds this many distances, 16 MiB in float32. Larger blocks leave the
+# One block of the nearest-entry search holds this many distances, 8 MiB in float32. Larger blocks leave the
 # processor's cache and are slower.
 SEARCH_QUERIES = 1024
-SEARCH_ENTRIES = 4096
+SEARCH_ENTRIES = 2048
 
 
 def _alignment(first: Tensor, second: Tensor, temperature: float, contrast: Contrast) -> Tensor:

@@ -175,6 +175,8 @@ class _Training:
         self.generator = np.random.default_rng(_seed(options.seed, "patches of L_LA"))
         self.patches = GuardPatches(source, self.standardisation, _seed(options.seed, "guard"), options.device)
         self.warm_up = epoch_length(len(source), options.batch_size)
+        if 0 < options.steps < self.warm_up:
+            self.notes[f"{options.steps} steps end within the warm-up of one epoch, {self.warm_up} steps"] = None
         self.curves = _Curves()
 
     def _terms(self, modalities: Sequence[Modality]) -> tuple[list[Term], list[Term]]:

@@ -23,6 +23,8 @@ from lsfa_cli.training_terms import (
 )
 from tests.training_parts import RGB_DIMENSION, XYZ_DIMENSION, SmallSource, small_options
 
+alignment_settings = pytest.mark.parametrize(("temperature", "contrast"), [(0.2, "row"), (1.0, "row"), (0.2, "pairs")])
+
 UNIT = Standardisation(0.0, 1.0)
 DIMENSIONS: dict[Modality, int] = {"rgb": RGB_DIMENSION, "xyz": XYZ_DIMENSION}
 
@@ -48,12 +50,11 @@ def inputs_of(source: SmallSource, samples: list[int], modalities=("rgb", "xyz")
     return TermInputs(features, heads, banks, options, np.random.default_rng(0))
 
 
-def plain_alignment(rgb: np.ndarray, xyz: np.ndarray, temperature: float = 0.2) -> float:
+def plain_alignment(rgb: np.ndarray, xyz: np.ndarray, *, temperature: float, contrast: str) -> float:
     rgb, xyz = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (rgb, xyz))
     share = np.exp(rgb @ xyz.T / temperature)
-    row = -np.log(np.diag(share) / share.sum(1))
-    column = -np.log(np.diag(share) / share.sum(0))
-    return float((row.mean() + column.mean()) / 2)
+    rows, columns = (share.sum(), share.sum()) if contrast == "pairs" else (share.sum(1), share.sum(0))
+    return float(-np.log(np.diag(share) / rows).mean() / 2 - np.log(np.diag(share) / columns).mean() / 2)
 
 
 def at_3d_positions(sample: dict[Modality, PatchFeatures]) -> tuple[np.ndarray, np.ndarray]:
@@ -67,13 +68,16 @@ def through(head: torch.nn.Module, values: np.ndarray) -> np.ndarray:
         return head(torch.from_numpy(values).float()).double().numpy()
 
 
-def test_local_alignment_is_over_the_3d_positions_of_each_sample() -> None:
+@alignment_settings
+def test_local_alignment_is_over_the_3d_positions_of_each_sample(temperature: float, contrast: str) -> None:
     source = SmallSource(4)
-    inputs = inputs_of(source, [3, 1])
+    settings = {"temperature": temperature, "contrast": contrast}
+    inputs = inputs_of(source, [3, 1], **settings)
     expected = []
     for sample in (3, 1):
         rgb, xyz = at_3d_positions(source.samples[sample])
-        expected.append(plain_alignment(through(inputs.heads["rgb"], rgb), through(inputs.heads["xyz"], xyz)))
+        heads = through(inputs.heads["rgb"], rgb), through(inputs.heads["xyz"], xyz)
+        expected.append(plain_alignment(*heads, **settings))
     assert float(local_alignment_term(inputs)["L_LA"]) == pytest.approx(np.mean(expected), rel=1e-5)
 
 
@@ -87,31 +91,36 @@ def test_local_alignment_takes_a_seeded_subset_of_many_patches() -> None:
     assert len({float(local_alignment_term(inputs)["L_LA"]) for _ in range(4)}) > 1
 
 
-def test_global_alignment_is_over_the_prototypes_of_the_batch() -> None:
+@alignment_settings
+def test_global_alignment_is_over_the_prototypes_of_the_batch(temperature: float, contrast: str) -> None:
     source = SmallSource(4)
-    inputs = inputs_of(source, [3, 1, 0])
+    settings = {"temperature": temperature, "contrast": contrast}
+    inputs = inputs_of(source, [3, 1, 0], **settings)
     means = [[part.mean(0) for part in at_3d_positions(source.samples[sample])] for sample in (3, 1, 0)]
     rgb, xyz = (np.stack([pair[modality] for pair in means]) for modality in (0, 1))
-    expected = plain_alignment(through(inputs.heads["rgb"], rgb), through(inputs.heads["xyz"], xyz))
+    expected = plain_alignment(through(inputs.heads["rgb"], rgb), through(inputs.heads["xyz"], xyz), **settings)
     assert float(global_alignment_term(inputs)["L_GA"]) == pytest.approx(expected, rel=1e-5)
 
 
-def plain_compactness(patches: list[np.ndarray], others: list[np.ndarray]) -> float:
-    """Mean over samples of the mean over patches of the distance to the nearest of the others."""
+def plain_compactness(patches: list[np.ndarray], others: list[np.ndarray], power: int) -> float:
+    """Mean over samples of the mean over patches of the distance to the nearest of the others, or its square."""
     values = []
     for part, bank in zip(patches, others, strict=True):
-        nearest = [min(math.dist(patch, entry) for entry in bank) for patch in part]
+        nearest = [min(math.dist(patch, entry) for entry in bank) ** power for patch in part]
         values.append(sum(nearest) / len(nearest))
     return sum(values) / len(values)
 
 
 @pytest.mark.parametrize("modality", ["rgb", "xyz"])
-def test_local_compactness_is_over_all_valid_patches_and_other_samples(modality: Modality) -> None:
+@pytest.mark.parametrize(("distance", "power"), [("l2", 1), ("squared", 2)])
+def test_local_compactness_is_over_all_valid_patches_and_other_samples(
+    modality: Modality, distance: str, power: int
+) -> None:
     source = SmallSource(4)
     values = [sample[modality].values.astype(np.float64) for sample in source.samples]
     others = {held: np.concatenate([part for key, part in enumerate(values) if key != held]) for held in (3, 1)}
-    expected = plain_compactness([values[3], values[1]], [others[3], others[1]])
-    found = local_compactness_term(inputs_of(source, [3, 1]))
+    expected = plain_compactness([values[3], values[1]], [others[3], others[1]], power)
+    found = local_compactness_term(inputs_of(source, [3, 1], distance=distance))
     assert list(found) == ["L_LC_rgb", "L_LC_xyz"]
     assert float(found[f"L_LC_{modality}"]) == pytest.approx(expected, rel=1e-5)
     own = local_compactness_term(inputs_of(source, [3, 1], exclude_same_sample=False))
