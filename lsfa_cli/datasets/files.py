@@ -1,9 +1,10 @@
 """Reading of images, masks and organized point clouds, with errors that name the file."""
 
+import io
+import logging
 import struct
-import zlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tifffile
@@ -17,9 +18,13 @@ from lsfa_cli.samples import BoolArray
 MAX_PIXELS = 2**26
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_HEADER_END = 26
 _PNG_GREY, _PNG_RGB = 0, 2
 _PNG_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
 _COPY_AGAIN = "Copy or unpack this file again."
+
+# What tifffile has to say about a damaged file is in our message, or harmless. A program may still add a handler.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 class _PngHeader(NamedTuple):
@@ -61,16 +66,22 @@ def read_cloud(path: Path) -> tuple[NDArray[np.float32], BoolArray]:
     Only the first page is read: HALCON adds a mask as a sub-image, which says the same and needs a codec.
     """
     xyz = _tiff_pixels(path)
-    valid: BoolArray = np.isfinite(xyz).all(axis=2) & (xyz != 0).any(axis=2)
+    x, y, z = xyz[..., 0], xyz[..., 1], xyz[..., 2]
+    valid: BoolArray = np.isfinite(x) & np.isfinite(y) & np.isfinite(z) & ((x != 0) | (y != 0) | (z != 0))
     if not valid.any():
         raise DataError(f"{path}: the cloud has no valid point, all are 0 or not finite.", hint=_COPY_AGAIN)
     xyz[~valid] = 0
     return xyz, valid
 
 
+def folder_instead(path: Path) -> DataError:
+    """The error for a folder whose name is that of a file."""
+    return DataError(f"{path} is a folder, expected a file.", hint="Put the data set's own file in its place.")
+
+
 def _require_file(path: Path) -> None:
     if path.is_dir():
-        raise DataError(f"{path} is a folder, expected a file.", hint="Put the data set's own file in its place.")
+        raise folder_instead(path)
     if not path.exists():
         raise DataError(f"{path} does not exist.", hint=_COPY_AGAIN)
 
@@ -88,22 +99,26 @@ def _png_header(path: Path) -> _PngHeader:
     _require_file(path)
     try:
         with path.open("rb") as file:
-            start = file.read(26)
+            start = file.read(_PNG_HEADER_END)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", hint="Check the file's permissions.") from error
-    if start[:8] != _PNG_SIGNATURE or start[12:16] != b"IHDR" or len(start) < 26:
+        raise DataError(f"{path} cannot be read: {error.strerror}.", hint="Check its permissions.") from error
+    if start[:8] != _PNG_SIGNATURE or start[12:16] != b"IHDR" or len(start) < _PNG_HEADER_END:
         raise DataError(f"{path} is not a PNG file, or it is cut off.", hint=_COPY_AGAIN)
-    header = _PngHeader(*struct.unpack(">IIBB", start[16:26]))
+    header = _PngHeader(*struct.unpack(">IIBB", start[16:]))
     _require_size(path, header.height, header.width)
     return header
 
 
-def _png_pixels(path: Path) -> NDArray[np.generic]:
+def _png_pixels(path: Path) -> NDArray[Any]:
     try:
-        with Image.open(path, formats=["PNG"]) as image:
+        content = io.BytesIO(path.read_bytes())
+        with Image.open(content, formats=["PNG"]) as image:
+            image.verify()  # the checksums, which decoding leaves out
+        with Image.open(content, formats=["PNG"]) as image:
             return np.array(image)
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error) as error:
-        # Pillow's PNG reader raises all of these on damaged bytes.
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise anything on damaged bytes
         raise DataError(f"{path}: damaged or cut off PNG ({error}).", hint=_COPY_AGAIN) from error
 
 
@@ -115,9 +130,10 @@ def _tiff_pixels(path: Path) -> NDArray[np.float32]:
             if not isinstance(page, tifffile.TiffPage):
                 raise DataError(f"{path}: the first page of this TIFF has no image.", hint=_COPY_AGAIN)
             _check_cloud_page(path, page)
-            return np.ascontiguousarray(page.asarray(), dtype=np.float32)
-    except (tifffile.TiffFileError, OSError, ValueError, LookupError, TypeError, struct.error, zlib.error) as error:
-        # tifffile raises all of these on damaged bytes, ValueError also for a codec that is not installed.
+            return np.ascontiguousarray(page.asarray(maxworkers=1), dtype=np.float32)
+    except (MemoryError, DataError):
+        raise
+    except Exception as error:  # decoders raise anything on damaged bytes
         if "imagecodecs" in str(error):
             raise DataError(f"{path}: {error}.", hint="Install it: pip install imagecodecs") from error
         raise DataError(f"{path}: damaged or cut off TIFF ({error}).", hint=_COPY_AGAIN) from error

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from lsfa_cli.datasets import ROOT_HINT
-from lsfa_cli.datasets.files import read_cloud, read_mask, read_rgb
+from lsfa_cli.datasets.files import folder_instead, read_cloud, read_mask, read_rgb
 from lsfa_cli.errors import DataError, UnknownNameError
 from lsfa_cli.samples import GOOD, SPLITS, Sample, SampleRecord, Split
 
@@ -141,7 +141,13 @@ def _split_records(category: Path, split: Split, missing: list[str]) -> list[Sam
     for defect in _folders(folder):
         # Copies of the set without the (empty) masks of good samples are common, and lose nothing.
         maskless = defect.name == GOOD and not (defect / "gt").exists()
-        records += _defect_records(defect, split, ("rgb", "xyz") if maskless else ("rgb", "xyz", "mask"), missing)
+        found = _defect_records(defect, split, ("rgb", "xyz") if maskless else ("rgb", "xyz", "mask"), missing)
+        if not found:
+            raise DataError(
+                f"{defect} holds no samples: expected rgb, xyz and gt in it, found {_listing(defect)}.",
+                hint="Remove the folder, or unpack the category again.",
+            )
+        records += found
     return records
 
 
@@ -151,13 +157,24 @@ def _defect_records(folder: Path, split: Split, roles: tuple[str, ...], missing:
     records = []
     for stem in sorted(set[str]().union(*stems.values())):
         files = {role: folder / FOLDERS[role][0] / f"{stem}{FOLDERS[role][1]}" for role in roles}
-        missing += [files[role].relative_to(folder.parents[1]).as_posix() for role in roles if stem not in stems[role]]
+        for role in roles:
+            if stem not in stems[role]:
+                missing.append(files[role].relative_to(folder.parents[1]).as_posix())
         records.append(SampleRecord(f"{split}/{folder.name}/{stem}", split, folder.name, files))
     return records
 
 
 def _stems(folder: Path, suffix: str) -> set[str]:
-    return {entry.stem for entry in _entries(folder) if entry.suffix == suffix} if folder.is_dir() else set()
+    """The ids of the files of one role, empty without the folder."""
+    if not folder.is_dir():
+        return set()
+    stems = set()
+    for entry in _entries(folder):
+        if entry.suffix == suffix:
+            if entry.is_dir():
+                raise folder_instead(entry)
+            stems.add(entry.stem)
+    return stems
 
 
 def _require_equal_size(record: SampleRecord, role: str, size: tuple[int, ...], rgb_size: tuple[int, ...]) -> None:

@@ -1,20 +1,23 @@
-"""SHA-256 of files, remembered so that an unchanged file is read once."""
+"""SHA-256 of files and of data sets; those of files are remembered, so that an unchanged file is read once."""
 
 import contextlib
 import hashlib
-import os
+import json
 import sqlite3
 import threading
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from lsfa_cli.errors import DataError
+from lsfa_cli.samples import SampleRecord
 
 _BLOCK = 2**20
 # A change within the clock's resolution of the hashing leaves no trace in the file's times. FAT has 2 seconds.
 _SETTLED_NS = 2 * 10**9
 _BUSY_SECONDS = 10.0
 
+_Row = tuple[str, ...]
 _Stamp = tuple[int, int, int, int, int]
 
 
@@ -28,6 +31,20 @@ def file_digest(path: Path) -> str:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", hint="Copy or unpack this file again.") from error
     return digest.hexdigest()
+
+
+def dataset_digest(records: Iterable[SampleRecord], digest: Callable[[Path], str] = file_digest) -> str:
+    """SHA-256 over the names, defects, splits, roles and contents of samples, in hexadecimal.
+
+    Neither the order of the records nor the place of the files matters. With `DigestMemo.digest` as `digest` only
+    files that changed are read. `DataError` when a file cannot be read.
+    """
+    rows = sorted(
+        (record.name, record.defect, record.split, role, digest(path))
+        for record in records
+        for role, path in record.files.items()
+    )
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 class DigestMemo:
@@ -46,14 +63,16 @@ class DigestMemo:
 
     def digest(self, path: Path) -> str:
         """SHA-256 of a file's content, in hexadecimal. `DataError` when it cannot be read."""
-        name = os.path.abspath(path)  # noqa: PTH100 - Path.absolute keeps "..", so one file would have many names
-        before = _stamp(path)
-        if before is not None and (known := self._lookup(name, before)) is not None:
-            return known
+        name, before = str(path.absolute()), _stamp(path)
+        if before is None:
+            return file_digest(path)
+        row = self._execute("SELECT digest FROM digests WHERE path = ? AND stamp = ?", (name, repr(before)))
+        if row is not None:
+            return row[0]
         started = time.time_ns()
         digest = file_digest(path)
-        if before is not None and before == _stamp(path) and started - max(before[3:]) > _SETTLED_NS:
-            self._store(name, before, digest)
+        if before == _stamp(path) and started - max(before[3:]) > _SETTLED_NS:
+            self._execute("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", (name, repr(before), digest))
         return digest
 
     def close(self) -> None:
@@ -61,34 +80,30 @@ class DigestMemo:
         with self._lock:
             self._disconnect()
 
-    def _lookup(self, name: str, stamp: _Stamp) -> str | None:
-        row = self._execute("SELECT digest FROM digests WHERE path = ? AND stamp = ?", (name, repr(stamp)))
-        return None if row is None else str(row[0])
-
-    def _store(self, name: str, stamp: _Stamp, digest: str) -> None:
-        self._execute("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", (name, repr(stamp), digest))
-
-    def _execute(self, statement: str, values: tuple[str, ...]) -> tuple[str, ...] | None:
+    def _execute(self, statement: str, values: _Row) -> _Row | None:
         """The first row of a statement's result; None also when the database cannot be used."""
         with self._lock:
             if self.warning is not None:
                 return None
             try:
-                try:
-                    return self._run(statement, values)
-                except sqlite3.OperationalError:
-                    raise
-                except sqlite3.DatabaseError:
-                    # Damaged, for example by a crash of the machine. It holds nothing that cannot be made again.
-                    self._disconnect()
-                    self.file.unlink()
-                    return self._run(statement, values)
+                return self._run_or_start_anew(statement, values)
             except (sqlite3.Error, OSError) as error:
                 self._disconnect()
                 self.warning = f"digests of files are not remembered in {self.file} ({error}); this only costs time"
                 return None
 
-    def _run(self, statement: str, values: tuple[str, ...]) -> tuple[str, ...] | None:
+    def _run_or_start_anew(self, statement: str, values: _Row) -> _Row | None:
+        """Run a statement; on a damaged database, delete it first, for all it holds can be made again."""
+        try:
+            return self._run(statement, values)
+        except sqlite3.OperationalError:  # locked, no permission, disk full: not damaged
+            raise
+        except sqlite3.DatabaseError:
+            self._disconnect()
+            self.file.unlink()
+            return self._run(statement, values)
+
+    def _run(self, statement: str, values: _Row) -> _Row | None:
         if self._connection is None:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             # Shared by threads under the lock. Every statement is its own transaction.
@@ -99,7 +114,7 @@ class DigestMemo:
             self._connection.execute(
                 "CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL)"
             )
-        row: tuple[str, ...] | None = self._connection.execute(statement, values).fetchone()
+        row: _Row | None = self._connection.execute(statement, values).fetchone()
         return row
 
     def _disconnect(self) -> None:
