@@ -93,9 +93,7 @@ class Sources:
         return self.path.parent / value if is_path and self.path is not None and isinstance(value, str) else value
 
 
-def load_sources(
-    flags: Flags, *, config: Path | None = None, environment: Mapping[str, str] | None = None
-) -> Sources:
+def load_sources(flags: Flags, *, config: Path | None = None, environment: Mapping[str, str] | None = None) -> Sources:
     """Read the configuration file and check the names in it and in the environment.
 
     flags: what the command line gave, None where it gave nothing. config: the file to read; otherwise LSFA_CONFIG,

@@ -81,9 +81,7 @@ class AdaptSettings(StageSettings):
     distance: Literal["l2", "squared"] = Field(
         "l2", description="Distance of IFC: as printed in Eq. 5 and 6 (l2), or as the text says (squared)."
     )
-    exclude_same_sample: bool = Field(
-        True, description="A bank entry of the same sample is not a neighbour in IFC."
-    )
+    exclude_same_sample: bool = Field(True, description="A bank entry of the same sample is not a neighbour in IFC.")
     local_bank_size: int = Field(50_000, ge=1, description="Patches kept in the local training bank (Eq. 7).")
     global_bank_size: int = Field(100, ge=1, description="Prototypes kept in the global training bank (Eq. 7).")
     head_dimension: int = Field(512, ge=1, description="Output width of the projection heads.")
@@ -102,13 +100,9 @@ class BankSettings(StageSettings):
 
     coreset: Literal["greedy", "random", "all"] = Field("greedy", description="How bank entries are chosen.")
     coreset_ratio: float = Field(0.1, gt=0, le=1, description="Share of a modality's training patches kept.")
-    rgb_foreground: bool = Field(
-        False, description="Image patches only where they touch the part, in bank and map."
-    )
+    rgb_foreground: bool = Field(False, description="Image patches only where they touch the part, in bank and map.")
     blur_sigma: float = Field(4.0, ge=0, description="Standard deviation of the map's Gaussian blur, pixels.")
-    ocsvm: bool = Field(
-        False, description="Also fit M3DM's one-class SVMs, which score --fusion ocsvm needs."
-    )
+    ocsvm: bool = Field(False, description="Also fit M3DM's one-class SVMs, which score --fusion ocsvm needs.")
 
 
 class ScoreSettings(StageSettings):

@@ -51,9 +51,7 @@ def bank_modalities(artifact: Artifact) -> tuple[Modality, ...]:
     return tuple(modality for modality in MODALITIES if f"{modality}/entries" in artifact)
 
 
-def write_normal(
-    writer: ArtifactWriter, names: Sequence[str], image: Mapping[str, NDArray[np.float64]]
-) -> None:
+def write_normal(writer: ArtifactWriter, names: Sequence[str], image: Mapping[str, NDArray[np.floating]]) -> None:
     """Write the image scores of the normal samples (the same data sets in the bank and the scores artifact)."""
     writer.write("normal/names", names)
     for name, values in image.items():

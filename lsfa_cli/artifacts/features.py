@@ -25,9 +25,7 @@ class SplitFeatures:
         self.labels: NDArray[np.uint8] = artifact.read(f"{split}/labels")
         self.defects = artifact.text(f"{split}/defects")
         self._offsets = artifact.read(f"{split}/xyz/offsets") if f"{split}/xyz/offsets" in artifact else None
-        self.modalities = tuple(
-            modality for modality in MODALITIES if f"{split}/{_KEY[modality]}" in artifact
-        )
+        self.modalities = tuple(modality for modality in MODALITIES if f"{split}/{_KEY[modality]}" in artifact)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -151,9 +149,7 @@ class SplitWriter:
             self._valid[index] = patches["xyz"].valid
             self._offsets.append(self._offsets[-1] + len(patches["xyz"].values))
 
-    def pictures(
-        self, index: int, mask: BoolArray, image: NDArray[np.uint8], depth: NDArray[np.uint8]
-    ) -> None:
+    def pictures(self, index: int, mask: BoolArray, image: NDArray[np.uint8], depth: NDArray[np.uint8]) -> None:
         """Write what the report needs of test sample `index`: mask, image (S, S, 3) and shaded scan."""
         if self._masks is not None:
             self._masks[index] = mask

@@ -4,20 +4,18 @@ import json
 import os
 import platform
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from lsfa_cli.artifacts.store import Artifact, canonical_json, open_artifact, writing_errors
+from lsfa_cli.artifacts.files import write_text
+from lsfa_cli.artifacts.store import Artifact, canonical_json, open_artifact
 from lsfa_cli.errors import ArtifactError, StaleArtifactError
 
 
-def why_outdated(
-    path: Path, schema_name: str, *, settings: Mapping[str, Any], inputs: Mapping[str, str]
-) -> str | None:
+def why_outdated(path: Path, schema_name: str, *, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> str | None:
     """None when the artifact at `path` has these settings and inputs; otherwise the reason to make it, in words."""
     if not path.exists():
         return "it does not exist yet"
@@ -54,7 +52,7 @@ def require_made_from(artifact: Artifact, role: str, source: Artifact | None, me
     if recorded == present:
         return
     if source is None:
-        what = f"{artifact.path} was made with a {role} artifact, which is not here"
+        what = f"{artifact.path} was made from the input '{role}', which is not here"
     elif recorded is None:
         what = f"{artifact.path} was made without {source.path}"
     else:
@@ -87,16 +85,7 @@ def write_run_record(path: Path, record: RunRecord) -> None:
         },
         "peak_memory_bytes": peak_memory_bytes(),
     }
-    target = path.with_name(f"{path.stem}.run.json")
-    with writing_errors(target):
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(document, file, indent=2)
-                file.write("\n")
-            Path(name).replace(target)
-        finally:
-            Path(name).unlink(missing_ok=True)
+    write_text(path.with_name(f"{path.stem}.run.json"), json.dumps(document, indent=2) + "\n")
 
 
 def _versions() -> dict[str, str]:

@@ -101,7 +101,9 @@ BANK = Schema(
         DataSet("*/map_statistics", ("2",), "float64", "mean and deviation over the pixels of normal samples' maps"),
         DataSet("normal/names", ("n",), "text", "the normal samples of the calibration"),
         DataSet("normal/image/*", ("n",), "float64", "their image scores, by modality"),
-        DataSet("one_class/image", ("3",), "float64", "one-class SVM on image scores: weights (rgb, xyz), offset", False),
+        DataSet(
+            "one_class/image", ("3",), "float64", "one-class SVM on image scores: weights (rgb, xyz), offset", False
+        ),
         DataSet("one_class/map", ("3",), "float64", "one-class SVM on map values: weights (rgb, xyz), offset", False),
     ),
     {

@@ -5,14 +5,10 @@ The same data sets and attributes, written in the same order, give the same byte
 """
 
 import contextlib
-import errno
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import h5py
@@ -20,8 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lsfa_cli import __version__
+from lsfa_cli.artifacts.files import replacing
 from lsfa_cli.artifacts.schema import ROOT_ATTRIBUTES, SCHEMAS, DataSet, Schema
-from lsfa_cli.errors import ArtifactError, ResourceError
+from lsfa_cli.errors import ArtifactError
 
 _TEXT = h5py.string_dtype("utf-8")
 _HASH_BLOCK_BYTES = 32 * 1024 * 1024
@@ -104,27 +101,15 @@ def create(
     Raises ResourceError when the folder cannot be written or the disk is full.
     """
     schema = SCHEMAS[schema_name]
-    with writing_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        os.close(handle)
-    temporary = Path(name)
-    try:
-        with writing_errors(path):
-            with _open_for_writing(temporary) as file:
-                file.attrs["schema"] = schema.name
-                file.attrs["schema_version"] = schema.version
-                file.attrs["lsfa_version"] = __version__
-                file.attrs["settings"] = canonical_json(settings)
-                file.attrs["inputs"] = canonical_json(inputs)
-                yield ArtifactWriter(file, schema)
-                _check(file, schema, path)
-                file.attrs["content_hash"] = content_hash(file)
-            _flush_to_disk(temporary)
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, _open_for_writing(temporary) as file:
+        file.attrs["schema"] = schema.name
+        file.attrs["schema_version"] = schema.version
+        file.attrs["lsfa_version"] = __version__
+        file.attrs["settings"] = canonical_json(settings)
+        file.attrs["inputs"] = canonical_json(inputs)
+        yield ArtifactWriter(file, schema)
+        _check(file, schema, path)
+        file.attrs["content_hash"] = content_hash(file)
 
 
 @contextlib.contextmanager
@@ -138,42 +123,6 @@ def _open_for_writing(path: Path) -> Iterator[h5py.File]:
             file.close()
         raise
     file.close()
-
-
-def _flush_to_disk(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _umask() -> int:
-    """The process's umask; mkstemp ignores it and makes private files."""
-    current = os.umask(0)
-    os.umask(current)
-    return current
-
-
-@contextlib.contextmanager
-def writing_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write `path` into a ResourceError; HDF5 hides the number in its text."""
-    try:
-        yield
-    except OSError as error:
-        text = str(error)
-        if error.errno == errno.ENOSPC or error.errno == errno.EDQUOT or "No space left" in text:
-            raise ResourceError(
-                f"disk full while writing {path}", hint="Free some space or choose another folder with --work."
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
-            reason = os.strerror(error.errno)
-            raise ResourceError(
-                f"cannot write {path}: {reason}", hint="Choose another folder with --work or another --out."
-            ) from error
-        raise ResourceError(f"cannot write {path}: {text}") from error
-    except RuntimeError as error:
-        # h5py raises this when HDF5 fails to flush a file at closing time, which a full disk causes
-        if "No space left" not in str(error) and "write" not in str(error).lower():
-            raise
-        raise ResourceError(f"cannot write {path}: {error}", hint="Is the disk full?") from error
 
 
 def content_hash(file: h5py.File) -> str:

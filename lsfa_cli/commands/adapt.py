@@ -27,9 +27,7 @@ def command(
 
     def work(name: str) -> None:
         where = places(session.run.work, session.run.data, name, variant).named(features=features, adaptor=out)
-        outcome = adapt(
-            where.features, where.adaptor, settings, mode=Mode(rerun, dry_run), progress=session.console
-        )
+        outcome = adapt(where.features, where.adaptor, settings, mode=Mode(rerun, dry_run), progress=session.console)
         tell(session, "adapt", name, outcome, variant)
 
     each_category(session, categories, work)

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -14,7 +14,7 @@ EXAMPLES = "Example: lsfa demo --folder my-demo --seed 1"
 Folder = Annotated[Path, typer.Option("--folder", help="Where everything goes.", metavar="DIR")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the parts and of training.")]
 Chosen = Annotated[
-    Optional[list[str]],
+    list[str] | None,
     typer.Option(
         "--category", "-c", help="A synthetic category; may be given several times. Default: three of them.",
         metavar="NAME", show_default=False,
@@ -23,9 +23,7 @@ Chosen = Annotated[
 
 
 @with_settings(run=("jobs",), making=False)
-def command(
-    session: Session, folder: Folder = Path("lsfa-demo"), category: Chosen = None, seed: Seed = 0
-) -> None:
+def command(session: Session, folder: Folder = Path("lsfa-demo"), category: Chosen = None, seed: Seed = 0) -> None:
     """Make synthetic parts, run every stage, show what was measured and save pictures. Takes a few minutes.
 
     Three methods are compared: PatchCore without adaptor (the baseline), an untrained randomly started adaptor

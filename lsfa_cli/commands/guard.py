@@ -38,7 +38,9 @@ def reporting_errors() -> Iterator[None]:
         if _is_torch_memory(error):
             _leave(error, ResourceError.exit_code, OUT_OF_MEMORY)
         what = f"{type(error).__name__}: {error}"
-        _leave(error, LsfaError.exit_code, f"unexpected {what}\nThis is a bug in lsfa. Run again with -vv to see where.")
+        _leave(
+            error, LsfaError.exit_code, f"unexpected {what}\nThis is a bug in lsfa. Run again with -vv to see where."
+        )
 
 
 OUT_OF_MEMORY = "out of memory\nTry fewer --jobs, a smaller --coreset-ratio or a backbone with shorter features."

@@ -10,7 +10,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 from pydantic.fields import FieldInfo
@@ -80,9 +80,7 @@ def _own_parameters(function: Callable[..., None]) -> list[inspect.Parameter]:
 
 def _fields(stages: tuple[str, ...], run: tuple[str, ...]) -> dict[str, tuple[FieldInfo, str]]:
     """Name -> field and help panel. A name that several stages share is one flag, which sets all of them."""
-    found = {
-        name: (RunSettings.model_fields[name], INPUT_PANEL if name in _PLACES else RUN_PANEL) for name in run
-    }
+    found = {name: (RunSettings.model_fields[name], INPUT_PANEL if name in _PLACES else RUN_PANEL) for name in run}
     for stage in stages:
         for name, field in STAGES[stage].model_fields.items():
             found.setdefault(name, (field, f"Settings of {stage}"))
@@ -99,8 +97,10 @@ def _parameter(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
         rich_help_panel=panel,
         metavar=_METAVARS.get(name),
     )
-    kind = Annotated[Optional[_bare(field.annotation)], option]  # type: ignore[misc]  # made at run time
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+    bare = _bare(field.annotation)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[bare | None, option]
+    )
 
 
 def _bare(annotation: Any) -> Any:
@@ -119,15 +119,13 @@ def _shown(field: FieldInfo) -> str | bool:
 
 def _common(name: str, kind: Any, default: Any, *flags: str, help: str, **more: Any) -> inspect.Parameter:
     option = typer.Option(*flags, help=help, rich_help_panel=more.pop("panel", RUN_PANEL), show_default=False, **more)
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
-    )
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
 
 
 _COMMON = (
     _common(
         "config",
-        Optional[Path],
+        Path | None,
         None,
         "--config",
         help="Settings file. Default: lsfa.toml here or in the work folder.",
@@ -143,7 +141,7 @@ _MAKING = (
 )
 
 Categories = Annotated[
-    Optional[list[str]],
+    list[str] | None,
     typer.Option(
         "--category",
         "-c",
@@ -160,12 +158,13 @@ def _file(flag: str, help: str) -> Any:
     return typer.Option(flag, help=help, metavar="FILE", rich_help_panel=INPUT_PANEL, show_default=False)
 
 
-FeaturesFile = Annotated[Optional[Path], _file("--features", "The features artifact to read.")]
-AdaptorFile = Annotated[Optional[Path], _file("--adaptor-file", "The adaptor artifact to read.")]
-BankFile = Annotated[Optional[Path], _file("--bank", "The bank artifact to read.")]
-OutFile = Annotated[Optional[Path], _file("--out", "The artifact to write, for one category.")]
+FeaturesFile = Annotated[Path | None, _file("--features", "The features artifact to read.")]
+AdaptorFile = Annotated[Path | None, _file("--adaptor-file", "The adaptor artifact to read.")]
+BankFile = Annotated[Path | None, _file("--bank", "The bank artifact to read.")]
+OutFile = Annotated[Path | None, _file("--out", "The artifact to write, for one category.")]
 NoAdaptor = Annotated[
-    bool, typer.Option("--no-adaptor", help="The PatchCore baseline, kept apart in baseline/.", rich_help_panel=RUN_PANEL)
+    bool,
+    typer.Option("--no-adaptor", help="The PatchCore baseline, kept apart in baseline/.", rich_help_panel=RUN_PANEL),
 ]
 VariantName = Annotated[
     str,

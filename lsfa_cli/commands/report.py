@@ -1,13 +1,14 @@
 """`lsfa report`."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from lsfa_cli.catalog import lookup
 from lsfa_cli.commands.options import INPUT_PANEL, Categories, Session, with_settings
-from lsfa_cli.errors import ArtifactError, PartialFailureError, UnknownNameError
+from lsfa_cli.errors import ArtifactError, LsfaError, PartialFailureError, UnknownNameError
 from lsfa_cli.stages.places import categories as made_categories
 from lsfa_cli.stages.places import places, variants
 
@@ -15,25 +16,25 @@ EXAMPLES = "Example: lsfa report --format latex --compare-published"
 
 Format = Annotated[str, typer.Option("--format", "-f", help="markdown, csv, json or latex.", metavar="NAME")]
 ScoresFiles = Annotated[
-    Optional[list[Path]],
+    list[Path] | None,
     typer.Option(
         "--scores", help="A scores artifact; may be given several times.", metavar="FILE",
         rich_help_panel=INPUT_PANEL, show_default=False,
     ),
 ]  # fmt: skip
 FeaturesFiles = Annotated[
-    Optional[list[Path]],
+    list[Path] | None,
     typer.Option(
         "--features", help="The features of each --scores, in the same order; pictures need them.", metavar="FILE",
         rich_help_panel=INPUT_PANEL, show_default=False,
     ),
 ]  # fmt: skip
 Out = Annotated[
-    Optional[Path],
+    Path | None,
     typer.Option("--out", help="Write the table here, not to stdout.", metavar="FILE", rich_help_panel=INPUT_PANEL),
 ]
 Pictures = Annotated[
-    Optional[Path],
+    Path | None,
     typer.Option(
         "--pictures", help="Write heat maps of telling cases here.", metavar="DIR", rich_help_panel=INPUT_PANEL
     ),
@@ -53,7 +54,8 @@ def command(
     pictures: Pictures = None,
 ) -> None:
     """Tables of I-AUROC, P-AUROC and AUPRO a category and modality, beside the baseline where it was scored."""
-    from lsfa_cli.stages.pictures import write_pictures, write_text
+    from lsfa_cli.artifacts.files import write_text
+    from lsfa_cli.stages.pictures import write_pictures
     from lsfa_cli.stages.report import ScoresFile, report
     from lsfa_cli.tables.formats import FORMATS
 
@@ -94,9 +96,9 @@ def _categories(session: Session, chosen: list[str] | None) -> list[str]:
     return chosen or known
 
 
-def _leave(failures: list[tuple[Path, Exception]], total: int) -> None:
+def _leave(failures: Sequence[tuple[Path, LsfaError]], total: int) -> None:
     if failures:
-        codes = {getattr(error, "exit_code", 1) for _, error in failures}
+        codes = {error.exit_code for _, error in failures}
         summary = PartialFailureError(f"{len(failures)} of {total} scores could not be reported")
         summary.exit_code = codes.pop() if len(codes) == 1 else PartialFailureError.exit_code
         raise summary

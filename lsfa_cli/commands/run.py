@@ -14,15 +14,11 @@ EXAMPLES = "Example: lsfa run --data mvtec3d --root DIR --category cookie"
 
 Baseline = Annotated[
     bool,
-    typer.Option(
-        "--baseline/--no-baseline", help="Also score without adaptor, to compare.", rich_help_panel=RUN_PANEL
-    ),
+    typer.Option("--baseline/--no-baseline", help="Also score without adaptor, to compare.", rich_help_panel=RUN_PANEL),
 ]
 Control = Annotated[
     bool,
-    typer.Option(
-        "--control/--no-control", help="Also score with an untrained adaptor.", rich_help_panel=RUN_PANEL
-    ),
+    typer.Option("--control/--no-control", help="Also score with an untrained adaptor.", rich_help_panel=RUN_PANEL),
 ]
 
 

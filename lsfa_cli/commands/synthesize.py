@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,7 @@ from lsfa_cli.commands.options import Categories, Session, with_settings
 EXAMPLES = "Example: lsfa synthesize parts --category fitting --train 40"
 
 
-def _count(flag: str, help: str, least: int = 0) -> object:
+def _count(flag: str, help: str, least: int = 0) -> Any:
     return typer.Option(flag, min=least, help=help)
 
 
@@ -29,15 +29,10 @@ def command(
 ) -> None:
     """Write synthetic parts with defects, in the layout of MVTec 3D-AD, for use with --data synthetic."""
     from lsfa_cli.datasets.synthetic import generate
+    from lsfa_cli.stages.progress import so_far
 
-    with session.console.track("make synthetic parts", 1) as advance:
-        done = 0.0
-
-        def progress(made: int, total: int) -> None:
-            nonlocal done
-            advance(made / total - done)
-            done = made / total
-
+    with session.console.track("make synthetic parts", 100) as advance:
+        percent = so_far(advance)
         made = generate(
             folder,
             categories=category,
@@ -48,6 +43,6 @@ def command(
             test_good=test_good,
             test_per_defect=test_per_defect,
             jobs=session.run.jobs or os.cpu_count() or 1,
-            progress=progress,
+            progress=lambda done, total: percent(100 * done // total, 100),
         )
     session.console.info(f"{', '.join(made)} in {folder}; next: lsfa run --data synthetic --root {folder}")

@@ -1,7 +1,7 @@
 """Adapted patches of a split, sample by sample: what the bank is built from and what is scored."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from lsfa_cli.artifacts.adaptor import adaptor_modalities, read_pair, read_param
 from lsfa_cli.artifacts.features import Features, SplitFeatures
 from lsfa_cli.artifacts.lineage import require_made_from
 from lsfa_cli.artifacts.store import Artifact, open_artifact
-from lsfa_cli.errors import ArtifactError, StaleArtifactError
+from lsfa_cli.errors import ArtifactError
 from lsfa_cli.memory_bank import MemoryBank
-from lsfa_cli.samples import BoolArray, Modality, PatchFeatures, Split
+from lsfa_cli.samples import BoolArray, Modality, PatchFeatures
 from lsfa_cli.stages.progress import Advance
 from lsfa_cli.standardisation import Standardisation, standardise
 
@@ -82,10 +82,7 @@ def fitted_adaptors(
     """The adaptors to apply; without an adaptor artifact they standardise only."""
     train = features.split("train")
     if adaptor is None:
-        return {
-            modality: FittedAdaptor(None, *standardise(train, modality))
-            for modality in modalities
-        }
+        return {modality: FittedAdaptor(None, *standardise(train, modality)) for modality in modalities}
     missing = [modality for modality in modalities if modality not in adaptor_modalities(adaptor)]
     if missing:
         raise ArtifactError(

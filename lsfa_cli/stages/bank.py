@@ -14,11 +14,11 @@ from lsfa_cli.errors import DataError
 from lsfa_cli.fusion import ScoreStatistics, fit_one_class
 from lsfa_cli.maps import score_maps
 from lsfa_cli.memory_bank import MemoryBank
-from lsfa_cli.samples import Modality
+from lsfa_cli.samples import Modality, Split
 from lsfa_cli.settings import BankSettings
 from lsfa_cli.stages.adapted import AdaptedSplit, SplitScores, fitted_adaptors, open_adaptor, score_split
 from lsfa_cli.stages.making import Mode, Outcome, make
-from lsfa_cli.stages.progress import Progress
+from lsfa_cli.stages.progress import Progress, so_far
 from lsfa_cli.stages.recorded import device_of, recorded
 
 
@@ -71,7 +71,7 @@ class _Building:
             )
         self._adaptors = fitted_adaptors(features, adaptor, modalities)
         # normal samples: the validation split, or training samples scored without their own patches
-        self._calibration = "validation" if features.has("validation") else "train"
+        self._calibration: Split = "validation" if features.has("validation") else "train"
 
     def run(self) -> str:
         self._writer.attribute("category", self._features.category)
@@ -96,9 +96,9 @@ class _Building:
             self._progress.warn("one modality alone: no one-class SVM, its own score is the result")
         return ", ".join(sizes)
 
-    def _split(self, name: str, modality: Modality) -> AdaptedSplit:
-        samples = self._features.split("train" if name == "train" else "validation")
-        return AdaptedSplit(samples, modality, self._adaptors[modality], self._settings.rgb_foreground)
+    def _split(self, split: Split, modality: Modality) -> AdaptedSplit:
+        foreground = self._settings.rgb_foreground
+        return AdaptedSplit(self._features.split(split), modality, self._adaptors[modality], foreground)
 
     def _total(self, modality: Modality) -> int:
         return int(self._split("train", modality).counts().sum())
@@ -130,17 +130,10 @@ class _Building:
             return random_coreset(total, count, self._settings.seed)
         points = self._projected(split, total)
         with self._progress.track(f"coreset {self._features.category} {modality}", count) as advance:
-            done = 0
-
-            def report(made: int, wanted: int) -> None:
-                nonlocal done
-                advance(made - done)
-                done = made
-
-            return greedy_coreset(points, count, progress=report)
+            return greedy_coreset(points, count, progress=so_far(advance))
 
     def _projected(self, split: AdaptedSplit, total: int) -> NDArray[np.float32]:
-        """All training patches in the few dimensions that the coreset is chosen in; the full ones never lie together."""
+        """All training patches in the few dimensions in which the coreset is chosen; whole they never lie together."""
         points: NDArray[np.float32] | None = None
         start = 0
         project = None
@@ -157,7 +150,7 @@ class _Building:
         return points
 
     def _score(
-        self, name: str, modality: Modality, memory: MemoryBank, owners: NDArray[np.int64] | None
+        self, name: Split, modality: Modality, memory: MemoryBank, owners: NDArray[np.int64] | None
     ) -> SplitScores:
         split = self._split(name, modality)
         what = f"calibrate {self._features.category} {modality}"

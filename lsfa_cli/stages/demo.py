@@ -1,21 +1,26 @@
 """The demonstration: synthetic parts, all stages, with the baseline and the control beside the method."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lsfa_cli.artifacts.files import write_text
 from lsfa_cli.datasets import open_dataset
 from lsfa_cli.datasets.synthetic import generate
 from lsfa_cli.preprocessing.cache import SampleCache
 from lsfa_cli.settings import AdaptSettings, BankSettings, ExtractSettings, ReportSettings, ScoreSettings
 from lsfa_cli.stages.making import Mode
-from lsfa_cli.stages.pictures import write_pictures, write_sheet, write_text
+from lsfa_cli.stages.pictures import write_pictures, write_sheet
 from lsfa_cli.stages.places import places
-from lsfa_cli.stages.progress import Progress
+from lsfa_cli.stages.progress import Progress, so_far
 from lsfa_cli.stages.report import Report, ScoresFile, report
 from lsfa_cli.stages.run import Job, Step, baseline, control, method, run_category
 
 CATEGORIES = ("fitting", "cover", "biscuit")
+
+# Training as in METHOD 3 but for a smaller bank and fewer patches and steps, so that the whole takes a few minutes.
+QUICK = AdaptSettings(steps=50, local_bank_size=8_000, patches_per_sample=256)
 
 
 @dataclass(frozen=True)
@@ -64,15 +69,8 @@ def make_parts(
     where: DemoPlaces, categories: Sequence[str], sizes: Sizes, seed: int, jobs: int, progress: Progress
 ) -> None:
     """Generate the parts; those that are there already are left alone."""
-    total = len(categories) * (sizes.train + sizes.validation + sizes.test_good)
-    with progress.track("make synthetic parts", total) as advance:
-        done = 0
-
-        def report(made: int, _: int) -> None:
-            nonlocal done
-            advance(made - done)
-            done = made
-
+    with progress.track("make synthetic parts", 100) as advance:
+        percent = so_far(advance)
         generate(
             where.data,
             categories=categories,
@@ -81,8 +79,8 @@ def make_parts(
             validation=sizes.validation,
             test_good=sizes.test_good,
             test_per_defect=sizes.test_per_defect,
-            jobs=jobs,
-            progress=report,
+            jobs=jobs or os.cpu_count() or 1,
+            progress=lambda made, total: percent(100 * made // total, 100),
         )
 
 
@@ -90,7 +88,7 @@ def run_demo(
     where: DemoPlaces, categories: Sequence[str], seed: int, jobs: int, progress: Progress
 ) -> Iterator[tuple[str, Step]]:
     """Run every stage on every category, for the method, the baseline and the untrained control."""
-    adapt = AdaptSettings(seed=seed)
+    adapt = QUICK.model_copy(update={"seed": seed})
     job = Job(
         open_dataset("synthetic", where.data),
         where.work,

@@ -119,7 +119,7 @@ def _remark(backbones: Mapping[Modality, Backbone], dataset: Dataset, progress: 
     stand_ins = [name for modality, name in STAND_INS.items() if _is_named(backbones.get(modality), name)]
     if stand_ins and not dataset.stand_in_ok:
         progress.warn(
-            f"{' and '.join(stand_ins)} stand in for pretrained backbones; for results choose others (lsfa list backbones)"
+            f"{' and '.join(stand_ins)}: stand-ins for pretrained backbones; others: lsfa list backbones"
         )
 
 

@@ -1,7 +1,5 @@
 """Pictures of telling cases, and one sheet of parts: what the report and the demo show."""
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,12 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsfa_cli.artifacts.features import Features, open_features
+from lsfa_cli.artifacts.files import writing_errors
 from lsfa_cli.artifacts.lineage import require_made_from
 from lsfa_cli.artifacts.scores import Scores, open_scores
-from lsfa_cli.artifacts.store import writing_errors
 from lsfa_cli.errors import UsageError
 from lsfa_cli.figures import (
-    Case, Limits, SheetRow, case_picture, case_title, choose_cases, contact_sheet, map_limits,
+    Case,
+    Limits,
+    SheetRow,
+    case_picture,
+    case_title,
+    choose_cases,
+    contact_sheet,
+    map_limits,
 )  # fmt: skip
 from lsfa_cli.stages.progress import NoProgress, Progress
 from lsfa_cli.stages.report import MODALITY_NAMES, ScoresFile
@@ -49,7 +54,7 @@ def write_sheet(files: Sequence[ScoresFile], path: Path, *, per_category: int = 
             rows.extend(_sheet_rows(scores, features, per_category))
     with writing_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(path, rows, limits=Limits(0.0, 1.0), unit="share of the category's largest score")
+    contact_sheet(path, rows, limits=Limits(0.0, 1.0), unit="0 median, 1 top of the category's scores")
 
 
 def _features_of(file: ScoresFile) -> Path:
@@ -72,7 +77,7 @@ def _cases(scores: Scores, features: Features, folder: Path) -> list[Path]:
     with writing_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for case in choose_cases(scores.image[main], scores.labels):
-        path = folder / f"{case.kind.replace(' ', '-')}.png"
+        path = folder / f"{case.kind}.png"
         _case(path, case, scores, features, {MODALITY_NAMES[name]: maps[name][case.index] for name in maps}, limits)
         made.append(path)
     return made
@@ -119,17 +124,3 @@ def _sheet_rows(scores: Scores, features: Features, count: int) -> list[SheetRow
         scaled = np.clip((maps[index] - low) / (high - low), 0, 1)
         rows.append(SheetRow(label, image, depth, features.masks(index), scaled))
     return rows
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all. Raises ResourceError when the place cannot be written."""
-    with writing_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)

@@ -22,7 +22,7 @@ class Places:
 
 
 def places(work: Path, data: str, category: str, variant: str = "") -> Places:
-    """The default places. `variant` is empty for the method itself, else a folder beside it (baseline, control, ...)."""
+    """The default places. `variant` is empty for the method itself, else the name of a folder beside it."""
     category_folder = work / data / category
     folder = category_folder / variant if variant else category_folder
     return Places(category_folder / "features.h5", folder / "adaptor.h5", folder / "bank.h5", folder / "scores.h5")
@@ -38,6 +38,7 @@ def variants(work: Path, data: str, category: str) -> list[str]:
 def categories(work: Path, data: str) -> list[str]:
     """The categories that have features or scores under the work folder."""
     folder = work / data
-    return sorted({path.parent.name for path in folder.glob("*/features.h5")} | {
-        path.parent.name for path in folder.glob("*/scores.h5")
-    })
+    return sorted(
+        {path.parent.name for path in folder.glob("*/features.h5")}
+        | {path.parent.name for path in folder.glob("*/scores.h5")}
+    )

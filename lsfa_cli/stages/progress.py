@@ -20,6 +20,18 @@ class Progress(Protocol):
         """Something the user should know; it is kept in the run's record."""
 
 
+def so_far(advance: Advance) -> Callable[[int, int], None]:
+    """A listener for work that tells (done so far, total) instead of what is new."""
+    last = 0
+
+    def told(done: int, total: int) -> None:
+        nonlocal last
+        advance(done - last)
+        last = done
+
+    return told
+
+
 class NoProgress:
     """Nobody listens: for libraries and tests. Warnings are kept in `warnings`."""
 

@@ -121,9 +121,7 @@ def _measure_file(
             backbones[f"{modality} {identity['name']}"] = None
 
 
-def measure(
-    scores: Scores, name: str, method: str, limits: Sequence[float], thresholds: int | None
-) -> list[Result]:
+def measure(scores: Scores, name: str, method: str, limits: Sequence[float], thresholds: int | None) -> list[Result]:
     """I-AUROC, P-AUROC and AUPRO of one score ("rgb", "xyz" or "fused") of one category."""
     masks, maps = scores.masks, scores.maps[name]
     figures: list[tuple[list[str], Callable[[], list[float]]]] = [
@@ -134,9 +132,10 @@ def measure(
             lambda: aupro_limits(maps, masks, limits, thresholds=thresholds),
         ),
     ]
-    results = []
+    results: list[Result] = []
     for metrics, compute in figures:
-        note, values = "", [None] * len(metrics)
+        values: list[float | None] = [None] * len(metrics)
+        note = ""
         try:
             values = list(compute())
         except UndefinedMetricError as error:

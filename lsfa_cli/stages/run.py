@@ -94,7 +94,11 @@ def _stages(
     stages: list[tuple[str, Path, Callable[[], Outcome]]] = []
     if settings is not None:
         stages.append(
-            ("adapt", where.adaptor, lambda: adapt(where.features, where.adaptor, settings, mode=mode, progress=progress))
+            (
+                "adapt",
+                where.adaptor,
+                lambda: adapt(where.features, where.adaptor, settings, mode=mode, progress=progress),
+            )
         )
     stages.append(
         ("bank", where.bank, lambda: bank(where.features, adaptor, where.bank, job.bank, mode=mode, progress=progress))
@@ -103,9 +107,7 @@ def _stages(
         (
             "score",
             where.scores,
-            lambda: score(
-                where.features, adaptor, where.bank, where.scores, job.score, mode=mode, progress=progress
-            ),
+            lambda: score(where.features, adaptor, where.bank, where.scores, job.score, mode=mode, progress=progress),
         )
     )
     return stages

@@ -106,13 +106,13 @@ def _write(
             writer.write(f"image/{modality}", image[modality])
             writer.write(f"maps/{modality}", maps[modality], compress=True)
     normal = {modality: bank.read(f"normal/image/{modality}") for modality in modalities}
-    fused_normal: dict[str, NDArray[np.float64]] = {}
+    normal_image: dict[str, NDArray[np.floating]] = dict(normal.items())
     if len(modalities) == len(MODALITIES):
         images = _Fusing(settings.fusion, "image", bank)
         writer.write(f"image/{FUSED}", images.fuse(image))
         writer.write(f"maps/{FUSED}", _Fusing(settings.fusion, "map", bank).fuse(maps), compress=True)
-        fused_normal[FUSED] = images.fuse(normal)
-    write_normal(writer, bank.text("normal/names"), {**normal, **fused_normal})
+        normal_image[FUSED] = images.fuse(normal)
+    write_normal(writer, bank.text("normal/names"), normal_image)
     return f"{len(test)} samples, {method_name(adaptor)}, {' and '.join(modalities)}"
 
 
