@@ -29,10 +29,10 @@ class Category:
     make: Callable[[np.random.Generator], Part]
     defects: Mapping[str, Kind]
     tilt_degrees: tuple[float, float] = (-18.0, 5.0)
-    turn_degrees: tuple[float, float] = (0.0, 60.0)
+    turn_degrees: tuple[float, float] = (-25.0, 28.0)
     lean_degrees: float = 1.2
-    shift_mm: float = 6.0
-    exposure: float = 1.0
+    shift_mm: float = 5.0
+    exposure: float = 1.1
     background_loss: float = 0.36
 
 
@@ -65,7 +65,7 @@ CATALOGUE: dict[str, Category] = {
                 "sink": Kind(defects.dent, "xyz", "flat"),
             },
             tilt_degrees=(-15.0, -4.0),
-            turn_degrees=(0.0, 30.0),
+            turn_degrees=(0.0, 14.0),
             lean_degrees=0.6,
             exposure=1.5,
             background_loss=0.33,
@@ -81,7 +81,7 @@ CATALOGUE: dict[str, Category] = {
                 "stain": Kind(defects.stain, "rgb", "body"),
             },
             tilt_degrees=(-16.0, 2.0),
-            turn_degrees=(0.0, 45.0),
+            turn_degrees=(0.0, 28.0),
             exposure=1.05,
             background_loss=0.30,
         ),

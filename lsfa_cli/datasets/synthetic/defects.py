@@ -90,7 +90,7 @@ def _blob(rng: np.random.Generator, place: Place, radius: float, ragged: float) 
 
 
 def dent(rng: np.random.Generator, severity: float, place: Place, part: Part) -> Defect:
-    """A shallow smooth depression: 0.5 to 1.5 mm deep, 2.6 to 4.2 mm in radius."""
+    """A smooth depression: 0.6 to 2 mm deep, 3 to 5 mm in radius."""
     return _swelling(rng, severity, place, 1.0)
 
 
@@ -100,8 +100,8 @@ def bump(rng: np.random.Generator, severity: float, place: Place, part: Part) ->
 
 
 def _swelling(rng: np.random.Generator, severity: float, place: Place, sign: float) -> Defect:
-    radius = _between(2.8, 4.4, severity) * float(rng.uniform(0.9, 1.1))
-    height = sign * _between(0.55, 1.5, severity)
+    radius = _between(3.2, 4.8, severity) * float(rng.uniform(0.9, 1.1))
+    height = sign * _between(0.6, 2.0, severity)
     relative = _blob(rng, place, radius, 0.25)
 
     def shape(points: Array, distance: Array) -> Array:
@@ -111,9 +111,9 @@ def _swelling(rng: np.random.Generator, severity: float, place: Place, sign: flo
 
 
 def hole(rng: np.random.Generator, severity: float, place: Place, part: Part) -> Defect:
-    """A pit bored or broken into the surface: 1.1 to 1.9 mm in radius, 1.5 to 4 mm deep, with a ragged rim."""
-    radius = _between(1.1, 1.9, severity)
-    depth = _between(1.5, 4.0, severity)
+    """A pit bored or broken into the surface: 1.2 to 2.2 mm in radius, 1.8 to 5 mm deep, with a ragged rim."""
+    radius = _between(1.2, 2.2, severity)
+    depth = _between(1.8, 5.0, severity)
     noise = SolidNoise(rng)
 
     def shape(points: Array, distance: Array) -> Array:
@@ -165,11 +165,11 @@ def cut(rng: np.random.Generator, severity: float, place: Place, part: Part) -> 
 
 
 def wear(rng: np.random.Generator, severity: float, place: Place, part: Part) -> Defect:
-    """The part's fine shape (thread crests, ribs) is missing over 3 to 5 mm, with a dull torn surface."""
-    radius = _between(2.4, 4.0, severity)
+    """The part's fine shape (thread crests, ribs) is missing over 5 to 9 mm, with a dull torn surface."""
+    radius = _between(2.8, 4.6, severity)
     relative = _blob(rng, place, radius, 0.5)
     noise = SolidNoise(rng)
-    share = _between(0.55, 1.0, severity)
+    share = _between(0.7, 1.0, severity)
 
     def shape(points: Array, distance: Array) -> Array:
         weight = np.float32(share) * smoothstep(1.05, 0.75, relative(points))
@@ -185,13 +185,13 @@ def wear(rng: np.random.Generator, severity: float, place: Place, part: Part) ->
 
 
 def contamination(rng: np.random.Generator, severity: float, place: Place, part: Part) -> Defect:
-    """Foreign matter stuck to the surface: a lump 1.2 to 2.6 mm across the middle, of a colour of its own."""
-    radius = _between(1.3, 2.3, severity)
+    """Foreign matter stuck to the surface: a lump 3 to 5 mm across, of a colour of its own."""
+    radius = _between(1.4, 2.7, severity)
     relative = _blob(rng, place, radius, 0.5)
     noise = SolidNoise(rng)
     own = np.array([[0.30, 0.27, 0.22], [0.20, 0.25, 0.30], [0.42, 0.33, 0.18], [0.36, 0.36, 0.37]], np.float32)
     colour = own[int(rng.integers(len(own)))] * np.float32(rng.uniform(0.8, 1.2))
-    strength = np.float32(_between(0.45, 1.0, severity))
+    strength = np.float32(_between(0.55, 1.0, severity))
 
     def lump(points: Array) -> Array:
         flat = place.local(points)[2] * np.float32(0.6)
@@ -221,11 +221,11 @@ def _tint(place: Place, radius: float, weight: Callable[[Array], Array], factor:
 
 
 def stain(rng: np.random.Generator, severity: float, place: Place, part: Part) -> Defect:
-    """Dried oil or dirt: darker by 12 to 45 %, 2 to 3.5 mm in radius, ragged, strongest at its rim."""
-    radius = _between(2.2, 3.6, severity)
+    """Dried oil or dirt: darker by 20 to 65 %, 2.4 to 4 mm in radius, ragged, strongest at its rim."""
+    radius = _between(2.4, 4.0, severity)
     relative = _blob(rng, place, radius, 0.55)
     grain = SolidNoise(rng)
-    factor = 1.0 - np.array([0.9, 1.0, 1.1]) * _between(0.12, 0.45, severity)
+    factor = 1.0 - np.array([0.9, 1.0, 1.1]) * _between(0.20, 0.65, severity)
 
     def weight(points: Array) -> Array:
         edge = relative(points)
@@ -247,12 +247,12 @@ def discolouration(rng: np.random.Generator, severity: float, place: Place, part
 
 
 def scratch(rng: np.random.Generator, severity: float, place: Place, part: Part) -> Defect:
-    """A hairline scratch: 7 to 12 mm long, 0.3 to 0.6 mm wide, 15 to 55 % brighter or darker, broken in places."""
+    """A hairline scratch: 7 to 12 mm long, 0.5 to 0.8 mm wide, 15 to 80 % brighter or darker, broken in places."""
     half_length = _between(3.5, 6.0, severity)
-    half_width = _between(0.2, 0.34, severity)
+    half_width = _between(0.24, 0.4, severity)
     curve = float(rng.uniform(-0.05, 0.05))
     noise = SolidNoise(rng)
-    factor = np.full(3, 1.0 + float(rng.choice([-0.75, 1.0])) * _between(0.18, 0.55, severity), dtype=np.float32)
+    factor = np.full(3, 1.0 + float(rng.choice([-0.75, 1.0])) * _between(0.22, 0.8, severity), dtype=np.float32)
 
     def weight(points: Array) -> Array:
         along, across, _ = place.local(points)
@@ -273,13 +273,13 @@ class Printed(Protocol):
 
 
 def missing_print(rng: np.random.Generator, severity: float, place: Place, part: Part) -> Defect:
-    """Print rubbed off over 2 to 4 mm, leaving 60 % to nothing of the ink."""
+    """Print rubbed off over 5 to 9 mm, leaving half of it to nothing of the ink."""
     if not hasattr(part, "plain_material"):
         raise ValueError(f"a {type(part).__name__} has no print that could be missing")
     printed = cast(Printed, part)
-    radius = _between(2.0, 3.8, severity)
+    radius = _between(2.6, 4.6, severity)
     relative = _blob(rng, place, radius, 0.5)
-    share = np.float32(_between(0.4, 1.0, severity))
+    share = np.float32(_between(0.5, 1.0, severity))
 
     def paint(points: Array, material: Material) -> Material:
         weight = share * smoothstep(1.1, 0.8, relative(points))

@@ -72,13 +72,13 @@ def measure_depth(rng: np.random.Generator, signal: DepthSignal, background_loss
     strength = np.where(signal.part, 1.0 + 0.9 * slant, 2.6)
     depth = depth + (strength * (0.012 * white + 0.022 * grainy)).astype(np.float32)
 
-    loss = np.where(signal.part, 0.004, cloth_loss)
+    loss = np.where(signal.part, 0.002, cloth_loss)
     loss = np.maximum(loss, smoothstep(0.24, 0.10, signal.facing))
     loss = np.maximum(loss, smoothstep(0.75, 0.30, signal.lit))
     loss = np.maximum(loss, 0.9 * smoothstep(0.45, 0.85, signal.glare))
     loss = np.maximum(loss, 0.55 * torn)
-    flying = (torn > 0.5) & (flight < 0.03)
-    depth = np.where(flying, nearest + (farthest - nearest) * (flight / np.float32(0.03)), depth)
+    flying = (torn > 0.5) & (flight < 0.012)
+    depth = np.where(flying, nearest + (farthest - nearest) * (flight / np.float32(0.012)), depth)
 
     disparity = FOCAL_TIMES_BASELINE_MM2 / depth
     depth = FOCAL_TIMES_BASELINE_MM2 / (np.rint(disparity / DISPARITY_STEP) * DISPARITY_STEP)

@@ -27,15 +27,15 @@ class Lighting:
 
 def sample_lighting(rng: np.random.Generator, strength: float = 1.0) -> Lighting:
     """Lights of one picture: the rig stays where it is but for a few millimetres, lamps age and drift, rooms differ."""
-    key = np.array([165.0, -60.0, 25.0]) + rng.normal(0.0, [10.0, 10.0, 6.0])
+    key = np.array([165.0, -60.0, 25.0]) + rng.normal(0.0, [6.0, 6.0, 4.0])
     fill = np.array([-0.55, -0.45, -0.7]) + rng.normal(0.0, 0.12, 3)
     tint = np.array([1.0, 0.985, 0.965]) * (1.0 + rng.normal(0.0, 0.008, 3))
     return Lighting(
         key_position=key.astype(np.float32),
-        key_strength=strength * float(np.exp(rng.normal(0.0, 0.10))),
+        key_strength=strength * float(np.exp(rng.normal(0.0, 0.06))),
         fill_direction=unit(fill.astype(np.float32)),
-        fill_strength=strength * float(rng.uniform(0.10, 0.20)),
-        ambient=strength * float(rng.uniform(0.05, 0.09)),
+        fill_strength=strength * float(rng.uniform(0.12, 0.18)),
+        ambient=strength * float(rng.uniform(0.06, 0.08)),
         colour=tint.astype(np.float32),
     )
 

@@ -28,6 +28,7 @@ GENERATOR = "lsfa synthetic parts"
 VERSION = 1
 """Goes up whenever the same seed gives other bytes."""
 FIRST_CLASS_ID = 255
+_PNG_LEVEL = 3
 _TIFF_LEVEL = 3  # noise in the last bits of the depth leaves little for higher levels to find
 
 Progress = Callable[[int, int], None]
@@ -176,7 +177,7 @@ def make_sample(job: Job) -> None:
 def write_sample(rendering: Rendering, job: Job) -> None:
     """Write picture, cloud and, in test splits, the mask. Equal renderings give equal bytes."""
     folder, stem = job.folder / _folder(job.split), f"{job.index:03d}"
-    Image.fromarray(rendering.rgb).save(folder / "rgb" / f"{stem}.png", compress_level=5)
+    Image.fromarray(rendering.rgb).save(folder / "rgb" / f"{stem}.png", compress_level=_PNG_LEVEL)
     tifffile.imwrite(
         folder / "xyz" / f"{stem}.tiff",
         rendering.xyz,

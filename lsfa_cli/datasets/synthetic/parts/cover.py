@@ -51,7 +51,7 @@ class Cover:
     def __init__(self, rng: np.random.Generator) -> None:
         self._noise = SolidNoise(rng)
         self._scale = np.float32(1.0 + rng.normal(0.0, 0.004))
-        serial = "".join(str(digit) for digit in rng.integers(0, 10, 4))
+        serial = f"40{rng.integers(10):d}7"
         self._ink = print_image(("LSFA-42", f"SN {serial}"))
         self._print_shift = rng.normal(0.0, 0.25, 2)
         self._print_turn = float(rng.normal(0.0, 0.012))
@@ -131,7 +131,7 @@ class Cover:
     def material(self, points: Array) -> Material:
         """Blue-grey ABS with a white serial number."""
         plain = self.plain_material(points)
-        white = np.array([0.66, 0.67, 0.66], dtype=np.float32)
+        white = np.array([0.52, 0.53, 0.52], dtype=np.float32)
         albedo = plain.albedo + (white - plain.albedo) * self._inked(points)[:, None]
         return plain._replace(albedo=albedo.astype(np.float32))
 

@@ -40,7 +40,7 @@ class Fitting:
         shade = rng.normal(0.0, 0.035)
         warmth = rng.normal(0.0, 0.004)
         self._colour = np.array([0.47 + warmth, 0.46, 0.45 - warmth], dtype=np.float32) * np.float32(1.0 + shade)
-        self._gloss = float(rng.uniform(0.10, 0.24))
+        self._gloss = float(rng.uniform(0.13, 0.19))
 
     @property
     def box(self) -> tuple[Array, Array]:
@@ -90,9 +90,9 @@ class Fitting:
         return self._solid(points, THREAD_DEPTH_MM)
 
     def worn(self, points: Array) -> Array:
-        """Distance to the fitting with its thread stripped down to two thirds of its depth."""
+        """Distance to the fitting with its thread stripped."""
         axial = self._axial(points)
-        stripped = np.hypot(axial[:, 1], axial[:, 2]) - np.float32(11.0 - 0.9 * THREAD_DEPTH_MM)
+        stripped = np.hypot(axial[:, 1], axial[:, 2]) - np.float32(11.0 - THREAD_DEPTH_MM)
         return intersection(self._solid(points, THREAD_DEPTH_MM), stripped)
 
     def relief(self, points: Array) -> Array:
