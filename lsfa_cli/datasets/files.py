@@ -2,6 +2,7 @@
 
 import io
 import logging
+import math
 import struct
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -149,7 +150,8 @@ def _check_cloud_page(path: Path, page: tifffile.TiffPage) -> None:
             hint="This is no organized point cloud as MVTec 3D-AD has it.",
         )
     _require_size(path, page.shape[0], page.shape[1])
-    end = max((start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=True)), default=0)
-    if not page.dataoffsets or end > path.stat().st_size:
-        # tifffile would fill the missing part of a compressed image with zeros.
-        raise DataError(f"{path}: damaged or cut off TIFF (pixels end beyond the file).", hint=_COPY_AGAIN)
+    segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    size = path.stat().st_size
+    if len(segments) != math.prod(page.chunked) or any(not count or at + count > size for at, count in segments):
+        # tifffile would fill the missing part of an image with zeros.
+        raise DataError(f"{path}: damaged or cut off TIFF (its pixels are not all there).", hint=_COPY_AGAIN)

@@ -53,9 +53,9 @@ class Mvtec3d:
                 )
             records += found
         if missing:
-            named = ", ".join(missing[:_NAMED]) + (", ..." if len(missing) > _NAMED else "")
+            count = "1 file is" if len(missing) == 1 else f"{len(missing)} files are"
             raise DataError(
-                f"{folder}: {len(missing)} files are missing: {named}.",
+                f"{folder}: {count} missing: {_few(missing)}.",
                 hint="A sample has the same id in rgb, xyz and (in test) gt. Unpack the category again.",
             )
         return records
@@ -126,8 +126,13 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _listing(folder: Path) -> str:
-    names = [entry.name for entry in _entries(folder)]
-    return (", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")) or "nothing"
+    return _few([entry.name for entry in _entries(folder)]) or "nothing"
+
+
+def _few(names: list[str]) -> str:
+    """The first names, and how many more there are."""
+    rest = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _split_records(category: Path, split: Split, missing: list[str]) -> list[SampleRecord]:

@@ -1,0 +1,57 @@
+"""The table of data sets and the opening of one."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lsfa_cli.datasets import DATASETS, open_dataset
+from lsfa_cli.errors import DataError, UnknownNameError
+from tests.datasets.trees import write_category
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_every_row_opens(tmp_path: Path, name: str) -> None:
+    write_category(tmp_path / "widget")
+    dataset = open_dataset(name, tmp_path)
+    assert dataset.name == name
+    assert dataset.root == tmp_path
+    assert dataset.stand_in_ok == (name == "synthetic")
+    assert dataset.categories() == ["widget"]
+    assert dataset.read(dataset.records("widget")[0]).record.name == "train/good/000"
+    assert DATASETS[name].help
+    assert DATASETS[name].needs
+
+
+def test_unknown_name_suggests_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown dataset 'mvtec'\. Did you mean 'mvtec3d'\?"):
+        open_dataset("mvtec", tmp_path)
+
+
+def test_root_must_be_given_and_exist(tmp_path: Path) -> None:
+    (tmp_path / "data.tar.xz").write_bytes(b"")
+    for root, message in (
+        (None, "no folder given for the data set 'mvtec3d'"),
+        (tmp_path / "absent", f"{tmp_path / 'absent'} does not exist"),
+        (tmp_path / "data.tar.xz", f"{tmp_path / 'data.tar.xz'} is a file, not a folder"),
+    ):
+        with pytest.raises(DataError) as caught:
+            open_dataset("mvtec3d", root)
+        assert message in caught.value.message
+        assert "--root, LSFA_DATA_ROOT or root in lsfa.toml" in str(caught.value)
+        assert caught.value.exit_code == 3
+
+
+def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_category(tmp_path / "data" / "widget")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert open_dataset("mvtec3d", Path("~/data")).root == tmp_path / "data"
+
+
+def test_the_table_imports_nothing_heavy() -> None:
+    code = "import sys, lsfa_cli.datasets; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "lsfa_cli.datasets" in modules
+    assert not {"numpy", "PIL", "tifffile", "scipy", "torch"} & set(modules)
