@@ -11,7 +11,8 @@ from lsfa_cli.samples import FloatArray
 
 BLOCK_SIZE = 512  # candidates a block; more means fewer passes over all points and longer ones over the block
 CHUNK_ROWS = 4096  # points a matrix product, so that its result stays in the cache
-_FLOAT32_ROUNDING = 2.0**-24
+FLOAT32_ROUNDING = 2.0**-24
+FLOAT64_ROUNDING = 2.0**-53
 
 
 def coreset_count(total: int, ratio: float) -> int:
@@ -87,18 +88,19 @@ def greedy_coreset(
 
 @dataclass(frozen=True)
 class ExpansionBound:
-    """How far |a|^2 - 2 a.b + |b|^2 in float32 can be from the true squared distance r^2 of a and b.
+    """How far |a|^2 - 2 a.b + |b|^2, computed in floating point, can be from the true squared distance r^2 of a and b.
 
     A product of D terms errs by at most D units of rounding times |a||b|, the norms likewise, the sums and the
-    rounding of the coordinates by a few more: the error is at most c (|a| + |b|)^2 with c = (D + 16) 2^-24, and some
-    room. As |b| <= |a| + r, that is at most 8 c |a|^2 + 2 c r^2, which knows nothing of b. `norm` is |a|^2.
+    rounding of the coordinates by a few more: the error is at most c (|a| + |b|)^2 with c = (D + 16) `rounding`, and
+    some room. As |b| <= |a| + r, that is at most 8 c |a|^2 + 2 c r^2, which knows nothing of b. `norm` is |a|^2.
     """
 
     dimension: int
+    rounding: float
 
     @property
     def _relative(self) -> float:
-        return 2.2 * (self.dimension + 16) * _FLOAT32_ROUNDING
+        return 2.2 * (self.dimension + 16) * self.rounding
 
     def _absolute(self, norm: FloatArray) -> NDArray[np.float64]:
         underflow = (self.dimension + 16) * 2.0**-120
@@ -131,40 +133,51 @@ class _BlockGreedy:
     differences in float64: as long as its best is above `rival`, no point outside can be the true maximum, for
     distances only fall. Then all bounds are brought up to date by one product with the block's picks.
 
-    Products are in float32 and only bound (`ExpansionBound`). Which pick is nearest is also only known up to rounding:
-    the second-nearest tells when it is certain, otherwise all picks within the rounding are measured.
-    A block without a pick has replaced bounds by true distances, so the next one differs, and the loop ends.
+    Products only bound (`ExpansionBound`). Which pick is nearest is also only known up to their rounding: the
+    second-nearest tells when it is certain, otherwise all picks within the rounding are measured. Products are in
+    float32 until that is needed for most of a block, as between points much closer together than to the centre;
+    then in float64. A block without a pick has replaced bounds by distances, so the next one differs and the loop ends.
     """
 
     def __init__(self, features: FloatArray) -> None:
-        total, dimension = features.shape
         self.features = features
-        self.bound = ExpansionBound(dimension)
         self.scale = _power_of_two_scale(features)
+        self.picks = np.empty(0, dtype=np.int64)
+        self.upper = np.full(len(features), np.inf)
+        self._compute_in(np.float32)
+
+    def _compute_in(self, kind: type[np.float32] | type[np.float64]) -> None:
+        """Choose the type of the products, and find the nearest of the picks so far again."""
+        total, dimension = self.features.shape
+        self.bound = ExpansionBound(dimension, FLOAT32_ROUNDING if kind is np.float32 else FLOAT64_ROUNDING)
         # One more column, of ones, so that one product gives |b|^2 - 2 a.b (see `_targets`).
-        self.centred = np.ones((total, dimension + 1), dtype=np.float32)
-        self.norm = np.empty(total, dtype=np.float32)
+        self.centred: FloatArray = np.ones((total, dimension + 1), dtype=kind)
+        self.norm: FloatArray = np.empty(total, dtype=kind)
         # Centring keeps the rounding of the products small; differences need none.
-        centre = features.mean(axis=0, dtype=np.float64) * self.scale
+        centre = self.features.mean(axis=0, dtype=np.float64) * self.scale
         for rows in _chunks(total):
             points = self.exact_rows(rows) - centre
             self.centred[rows, :-1] = points
             self.norm[rows] = np.einsum("ij,ij->i", points, points)
-        self.picks = np.empty(0, dtype=np.int64)
-        self.near = np.full(total, np.inf, dtype=np.float32)
-        self.second = np.full(total, np.inf, dtype=np.float32)
+        self.near: FloatArray = np.full(total, np.inf, dtype=kind)
+        self.second: FloatArray = np.full(total, np.inf, dtype=kind)
         self.nearest = np.zeros(total, dtype=np.int64)
-        self.upper = np.full(total, np.inf)
+        for first in range(0, len(self.picks), BLOCK_SIZE):
+            self._update(self.picks[first : first + BLOCK_SIZE])
 
     def exact_rows(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float64]:
         """Points in float64, scaled by a power of two, which loses nothing and can neither overflow nor vanish."""
         return self.features[rows].astype(np.float64) * self.scale
 
     def add(self, picks: NDArray[np.int64]) -> None:
-        """Bring the bounds of all points up to date with new `picks`."""
+        """Take new `picks` and bring the bounds of all points up to date."""
         self.picks = np.concatenate([self.picks, picks])
+        self.upper[picks] = 0.0
+        self._update(picks)
+
+    def _update(self, picks: NDArray[np.int64]) -> None:
         targets = self._targets(picks)
-        product = np.empty((len(picks), min(CHUNK_ROWS, len(self.norm))), dtype=np.float32)
+        product = np.empty((len(picks), min(CHUNK_ROWS, len(self.norm))), dtype=targets.dtype)
         for rows in _chunks(len(self.norm)):
             points = self.centred[rows]
             distances = np.matmul(targets, points.T, out=product[:, : len(points)])
@@ -172,15 +185,14 @@ class _BlockGreedy:
             changed = np.flatnonzero(lowest < self.second[rows])
             if changed.size:
                 self._merge(changed + rows.start, distances[:, changed], picks)
-        self.upper[picks] = 0.0
 
-    def _targets(self, picks: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _targets(self, picks: NDArray[np.int64]) -> FloatArray:
         targets = self.centred[picks]
         targets *= -2.0
         targets[:, -1] = self.norm[picks]
         return targets
 
-    def _merge(self, points: NDArray[np.int64], distances: NDArray[np.float32], picks: NDArray[np.int64]) -> None:
+    def _merge(self, points: NDArray[np.int64], distances: FloatArray, picks: NDArray[np.int64]) -> None:
         """Nearest and second-nearest pick of `points` (n,) from `distances` (picks, n), less the points' norms."""
         columns = np.arange(len(points))
         first = distances.argmin(axis=0)
@@ -229,6 +241,9 @@ class _BlockGreedy:
         """True squared distances of the block's points to their nearest picks, which also become their bounds."""
         distance = squared_distances(rows, self.exact_rows(self.nearest[block]))
         unsure = np.flatnonzero(distance > self.bound.lower(self.second[block], self.norm[block]))
+        if 2 * unsure.size > block.size and self.norm.dtype == np.float32:
+            self._compute_in(np.float64)
+            return self._measure(block, rows)
         if unsure.size:
             distance[unsure] = self._measure_all(block[unsure], rows[unsure], distance[unsure])
         self.upper[block] = distance

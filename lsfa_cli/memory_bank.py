@@ -1,19 +1,29 @@
 """Memory banks (METHOD 4.3 and 4.4): exact nearest neighbours, patch scores and image scores."""
 
+import contextlib
 import math
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lsfa_cli.coreset import ExpansionBound, squared_distances
+from lsfa_cli.coreset import FLOAT32_ROUNDING, FLOAT64_ROUNDING, ExpansionBound, squared_distances
 from lsfa_cli.errors import DataError, MissingDependencyError
 from lsfa_cli.samples import BoolArray, PatchFeatures
 
 CANDIDATES = 8  # entries a query that faiss proposes
-QUERY_ROWS = 256  # queries a product with all entries
-PAIR_ROWS = 4096  # differences at a time
+QUERY_ROWS = 128  # queries a product in float64 with all entries
+PAIR_ROWS = 4096  # rows in float64 at a time
+_OPENBLAS_VARIABLE = "OPENBLAS_CORETYPE"
+_OPENBLAS_KERNELS = {  # what to ask of an old OpenBLAS where a new one found the processor to be
+    "Haswell": "Haswell",
+    "SkylakeX": "SkylakeX",
+    "Cooperlake": "SkylakeX",
+    "Sapphirerapids": "SkylakeX",
+}
 _LARGEST_VALUE = 1e15  # of a feature; squared distances of longer vectors may be beyond float32
 
 
@@ -58,9 +68,9 @@ def image_score(distance_worst: float, distances_next: ArrayLike, dimension: int
 class MemoryBank:
     """Patch features of normal samples, entries (M, D) float32, ready to be searched.
 
-    Distances are exact: faiss proposes candidates by float32 products, differences in float64 decide among all entries
-    that the products' rounding leaves open. Copies of an entry are searched once. Raises `MissingDependencyError`
-    when faiss is not installed.
+    Distances are exact: faiss proposes candidates by float32 products, differences in float64 decide among those that
+    the products' rounding leaves open. Where it leaves more open than faiss proposed, products in float64 with all
+    entries propose. Copies of an entry are searched once. Raises `MissingDependencyError` when faiss is not installed.
     """
 
     def __init__(self, entries: ArrayLike) -> None:
@@ -68,7 +78,7 @@ class MemoryBank:
         if not self.entries.size:
             raise ValueError(f"a memory bank needs entries of shape (M, D), got {self.entries.shape}")
         faiss = _import_faiss()
-        self._bound = ExpansionBound(self.dimension)
+        self._bound = ExpansionBound(self.dimension, FLOAT32_ROUNDING)
         # Distances do not depend on the origin, their rounding does.
         self._centre = self.entries.mean(axis=0, dtype=np.float64)
         self._first, self._group = _distinct_rows(self.entries)
@@ -154,21 +164,24 @@ class MemoryBank:
         unsettled = np.flatnonzero(last <= limit) if count < len(self._rows) else np.empty(0, dtype=np.int64)
         for first in range(0, len(unsettled), QUERY_ROWS):
             some = unsettled[first : first + QUERY_ROWS]
-            squared[some], index[some] = self._nearest_of_all(queries[some], rows[some], norm[some], entry)
+            squared[some], index[some] = self._nearest_of_all(queries[some], entry)
         return squared, index
 
     def _nearest_of_all(
-        self,
-        queries: NDArray[np.float32],
-        rows: NDArray[np.float32],
-        norm: NDArray[np.float32],
-        entry: NDArray[np.int64],
+        self, queries: NDArray[np.float32], entry: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """As `_nearest`, with every entry a candidate."""
-        approximate = self._norm - 2 * (rows @ self._rows.T) + norm[:, None]
+        """As `_nearest`, with every entry a candidate, by products in float64."""
+        bound = ExpansionBound(self.dimension, FLOAT64_ROUNDING)
+        asked = queries - self._centre
+        norm = np.einsum("ij,ij->i", asked, asked)
+        approximate = np.empty((len(queries), len(entry)))
+        for first in range(0, len(entry), PAIR_ROWS):
+            part = slice(first, first + PAIR_ROWS)
+            rows = self.entries[self._first[part]] - self._centre
+            approximate[:, part] = norm[:, None] - 2 * (asked @ rows.T) + np.einsum("ij,ij->i", rows, rows)
         approximate[:, entry == len(self)] = np.inf
-        reach = self._bound.upper(approximate.min(axis=1), norm)
-        query, place = np.nonzero(approximate <= self._bound.highest_approximation(reach, norm)[:, None])
+        reach = bound.upper(approximate.min(axis=1), norm)
+        query, place = np.nonzero(approximate <= bound.highest_approximation(reach, norm)[:, None])
         return self._closest(queries, query, entry[place])
 
     def _closest(
@@ -228,18 +241,40 @@ def _finite_rows(features: ArrayLike, name: str) -> NDArray[np.float32]:
 
 
 def _distinct_rows(rows: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The first index of each distinct row, and which of those each row equals."""
-    whole = (rows + np.float32(0)).view(f"V{rows.shape[1] * rows.itemsize}").ravel()  # + 0 makes -0 equal to 0
+    """The first index of each row that differs in a byte from all before, and which of those rows each row is."""
+    whole = rows.view(f"V{rows.shape[1] * rows.itemsize}").ravel()
     _, first, group = np.unique(whole, return_index=True, return_inverse=True)
     return first, group.ravel()
 
 
 def _import_faiss() -> Any:
-    try:
-        import faiss
-    except ImportError as error:
-        raise MissingDependencyError(
-            "memory banks are searched with faiss, which is not installed",
-            hint='Install it with: pip install "lsfa[cpu]", or with pip install "lsfa[gpu]" for NVIDIA GPUs.',
-        ) from error
+    with _openblas_told_the_processor():
+        try:
+            import faiss
+        except ImportError as error:
+            raise MissingDependencyError(
+                "memory banks are searched with faiss, which is not installed",
+                hint='Install it with: pip install "lsfa[cpu]", or with pip install "lsfa[gpu]" for NVIDIA GPUs.',
+            ) from error
     return faiss
+
+
+@contextlib.contextmanager
+def _openblas_told_the_processor() -> Iterator[None]:
+    """Let an OpenBLAS that is loaded inside the block use the kernels that NumPy's own OpenBLAS chose.
+
+    The wheels of faiss-cpu bring OpenBLAS 0.3.15, which does not know newer Intel processors and takes them for one
+    without AVX: a search is then four times slower. It reads this variable once, while it is loaded.
+    """
+    from threadpoolctl import threadpool_info  # type: ignore[import-untyped]  # ships no types; scikit-learn brings it
+
+    found = {library["architecture"] for library in threadpool_info() if library["internal_api"] == "openblas"}
+    kernels = {_OPENBLAS_KERNELS.get(name) for name in found}
+    if len(kernels) != 1 or None in kernels or _OPENBLAS_VARIABLE in os.environ:
+        yield
+        return
+    os.environ[_OPENBLAS_VARIABLE] = str(kernels.pop())
+    try:
+        yield
+    finally:
+        del os.environ[_OPENBLAS_VARIABLE]

@@ -93,7 +93,7 @@ class _Pixels(NamedTuple):
     """Scores of the pixels of no component, and of component pixels with their share of the mean overlap."""
 
     normal: NDArray[Any]
-    component: NDArray[Any]
+    component: NDArray[Any]  # ascending
     weight: NDArray[np.float64]  # 1 / (size of the component x number of components); sums to 1
 
 
@@ -138,14 +138,19 @@ def _split_pixels(maps: NDArray[Any], defects: NDArray[np.bool_]) -> _Pixels:
     normal = maps[~defects]
     if not normal.size:
         raise UndefinedMetricError("AUPRO does not exist: every pixel is a defect, so there is no false-positive rate")
-    return _Pixels(normal, np.concatenate(scores), np.concatenate(weights) / components)
+    component = np.concatenate(scores)
+    order = np.argsort(component)
+    return _Pixels(normal, component[order], np.concatenate(weights)[order] / components)
 
 
 def _highest(values: NDArray[Any], count: int) -> NDArray[Any]:
     """The `count` highest values and all that tie with the least of them, ascending. Sorts no others."""
-    if count < values.size:
-        values = values[values >= np.partition(values, values.size - count)[values.size - count]]
-    return np.sort(values)
+    rest = values.size - count
+    if rest == 0:
+        return np.sort(values)
+    values = np.partition(values, rest)
+    ties = np.count_nonzero(values[:rest] == values[rest])
+    return np.concatenate([np.repeat(values[rest], ties), np.sort(values[rest:])])
 
 
 def _exact_areas(pixels: _Pixels, limits: Sequence[float]) -> list[float]:
@@ -180,10 +185,9 @@ def _curve_at_ranks(pixels: _Pixels, thresholds: int, limit: float) -> tuple[NDA
     used = min(int(np.count_nonzero(rate <= limit)) + 1, ranks.size)
     ranks, rate = ranks[:used], rate[:used]
     highest = _highest(pixels.normal, total - int(ranks[-1]))
-    order = np.argsort(pixels.component)
-    below = np.concatenate([[0.0], np.cumsum(pixels.weight[order])])
+    below = np.concatenate([[0.0], np.cumsum(pixels.weight)])
     at_threshold = highest[highest.size - (total - ranks)]
-    overlap = below[-1] - below[np.searchsorted(pixels.component[order], at_threshold, side="right")]
+    overlap = below[-1] - below[np.searchsorted(pixels.component, at_threshold, side="right")]
     return np.append(rate, 1.0), np.append(overlap, 1.0)
 
 

@@ -12,6 +12,8 @@ from sklearn.random_projection import SparseRandomProjection
 
 from lsfa_cli import coreset
 from lsfa_cli.coreset import (
+    FLOAT32_ROUNDING,
+    FLOAT64_ROUNDING,
     ExpansionBound,
     coreset_count,
     greedy_coreset,
@@ -202,14 +204,15 @@ def test_bad_input_is_refused() -> None:
 
 @pytest.mark.parametrize("dimension", [1, 33, 1152])
 @pytest.mark.parametrize("offset", [0.0, 1.0, 100.0])
-def test_the_bounds_hold_for_float32_products(dimension: int, offset: float) -> None:
+@pytest.mark.parametrize(("kind", "rounding"), [(np.float32, FLOAT32_ROUNDING), (np.float64, FLOAT64_ROUNDING)])
+def test_the_bounds_hold_for_products(dimension: int, offset: float, kind: type, rounding: float) -> None:
     rng = np.random.default_rng(dimension)
     exact = rng.standard_normal((200, dimension)) * 10.0 ** rng.uniform(-3, 1, (200, 1)) + offset
-    rounded = exact.astype(np.float32)
+    rounded = exact.astype(kind)
     norm = np.einsum("ij,ij->i", rounded, rounded)
     approximate = norm[:, None] - 2 * (rounded @ rounded.T) + norm
     true = np.stack([squared_distances(exact, row) for row in exact])
-    bound = ExpansionBound(dimension)
+    bound = ExpansionBound(dimension, rounding)
     for own in (norm[:, None], norm[None, :]):  # the norm of either point will do
         assert (bound.lower(approximate, own) <= true).all()
         assert (bound.upper(approximate, own) >= true).all()

@@ -1,5 +1,6 @@
 """Memory banks against the reference, brute force in float64, and the ways in which a bank can be awkward."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -276,6 +277,30 @@ def test_faiss_and_scikit_learn_are_imported_only_when_needed() -> None:
     code = f"import sys, {modules}; print([name for name in ('faiss', 'sklearn', 'torch') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_faiss_gets_the_kernels_of_this_processor() -> None:
+    # Wheels of faiss bring an OpenBLAS that takes newer processors for very old ones, unless it is told.
+    code = """
+import os
+from threadpoolctl import threadpool_info
+def cores(): return {library["architecture"] for library in threadpool_info() if library["internal_api"] == "openblas"}
+import numpy
+before = cores()
+from lsfa_cli.memory_bank import MemoryBank
+MemoryBank(numpy.zeros((2, 2)))
+print("OPENBLAS_CORETYPE" in os.environ, "Prescott" in cores() - before)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_kernel_that_the_user_chose_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    with memory_bank._openblas_told_the_processor():
+        assert os.environ["OPENBLAS_CORETYPE"] == "Haswell"
+    assert os.environ["OPENBLAS_CORETYPE"] == "Haswell"
 
 
 def test_queries_in_pieces_equal_queries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
