@@ -275,11 +275,13 @@ def test_severities_cover_the_range() -> None:
     assert np.diff(values).max() < 0.1
 
 
-def test_print_defects_need_print() -> None:
-    category = CATALOGUE["dowel"]
-    kind = dataclasses.replace(CATALOGUE["cover"].defects["print"], site="body")
-    with pytest.raises(ValueError, match="Dowel has no print"):
-        render(category, 0, "test/print", 0, SIZE, kind)
+@pytest.mark.parametrize(
+    ("owner", "defect", "message"), [("cover", "print", "no print"), ("fitting", "thread", "no thread")]
+)
+def test_a_defect_needs_a_part_that_can_have_it(owner: str, defect: str, message: str) -> None:
+    kind = dataclasses.replace(CATALOGUE[owner].defects[defect], site="body")
+    with pytest.raises(ValueError, match=f"Dowel has {message}"):
+        render(CATALOGUE["dowel"], 0, f"test/{defect}", 0, SIZE, kind)
 
 
 # --- geometry ------------------------------------------------------------------------------------------------------
@@ -305,7 +307,7 @@ def test_tracing_a_ball_agrees_with_the_quadratic_formula() -> None:
     np.testing.assert_allclose(hit[clear], expected[clear], atol=0.03)
     found = np.isfinite(hit)
     points = directions[found] * hit[found][:, None]
-    np.testing.assert_allclose(normals(ball, points), (points - [0, 0, 10]) / 2.0, atol=0.03)
+    np.testing.assert_allclose(normals(ball, points, step_mm=0.05), (points - [0, 0, 10]) / 2.0, atol=0.03)
 
 
 def test_shadow_lies_behind_the_ball_and_nowhere_else() -> None:

@@ -59,7 +59,7 @@ CATALOGUE: dict[str, Category] = {
             description=CATEGORIES["cover"],
             make=Cover,
             defects={
-                "print": Kind(defects.missing_print, "rgb", "print"),
+                "print": Kind(defects.smeared_print, "rgb", "print"),
                 "rib": Kind(defects.wear, "both", "rib"),
                 "scratch": Kind(defects.scratch, "rgb", "flat"),
                 "sink": Kind(defects.dent, "xyz", "flat"),

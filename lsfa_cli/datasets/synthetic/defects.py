@@ -164,8 +164,19 @@ def cut(rng: np.random.Generator, severity: float, place: Place, part: Part) -> 
     return Defect(place.point, half_length + depth + 0.8, shape=shape, paint=paint)
 
 
+class Wearing(Protocol):
+    """A part whose fine functional shape (thread crests, ribs) can be lost."""
+
+    def worn(self, points: Array) -> Array:
+        """Distance (n,) to the part without that shape."""
+        ...
+
+
 def wear(rng: np.random.Generator, severity: float, place: Place, part: Part) -> Defect:
     """The part's fine shape (thread crests, ribs) is missing over 5 to 9 mm, with a dull torn surface."""
+    if not hasattr(part, "worn"):
+        raise ValueError(f"a {type(part).__name__} has no thread or rib that could be missing")
+    wearing = cast(Wearing, part)
     radius = _between(2.8, 4.6, severity)
     relative = _blob(rng, place, radius, 0.5)
     noise = SolidNoise(rng)
@@ -173,7 +184,7 @@ def wear(rng: np.random.Generator, severity: float, place: Place, part: Part) ->
 
     def shape(points: Array, distance: Array) -> Array:
         weight = np.float32(share) * smoothstep(1.05, 0.75, relative(points))
-        torn = part.worn(points) + np.float32(0.12) * noise(points, 0.8)
+        torn = wearing.worn(points) + np.float32(0.12) * noise(points, 0.8)
         return distance + weight * np.maximum(torn - distance, 0.0)
 
     def paint(points: Array, material: Material) -> Material:
@@ -272,19 +283,25 @@ class Printed(Protocol):
         ...
 
 
-def missing_print(rng: np.random.Generator, severity: float, place: Place, part: Part) -> Defect:
-    """Print rubbed off over 5 to 9 mm, leaving half of it to nothing of the ink."""
+def smeared_print(rng: np.random.Generator, severity: float, place: Place, part: Part) -> Defect:
+    """Print wiped before it was dry: over 5 to 9 mm half of the ink or all of it is gone, spread as a pale haze."""
     if not hasattr(part, "plain_material"):
-        raise ValueError(f"a {type(part).__name__} has no print that could be missing")
+        raise ValueError(f"a {type(part).__name__} has no print that could be smeared")
     printed = cast(Printed, part)
     radius = _between(2.6, 4.6, severity)
     relative = _blob(rng, place, radius, 0.5)
+    streaks = SolidNoise(rng)
     share = np.float32(_between(0.5, 1.0, severity))
+    spread = np.float32(_between(0.10, 0.32, severity))
 
     def paint(points: Array, material: Material) -> Material:
         weight = share * smoothstep(1.1, 0.8, relative(points))
         plain = printed.plain_material(points).albedo
-        return material._replace(albedo=material.albedo + (plain - material.albedo) * weight[:, None])
+        along, across, up = place.local(points)
+        streak = streaks(np.stack([along, across, up], axis=-1), (4.0, 0.6, 4.0))
+        haze = spread * np.clip(0.7 + 0.9 * streak, 0.0, 1.0)
+        wiped = plain + (np.float32(0.5) - plain) * haze[:, None]
+        return material._replace(albedo=material.albedo + (wiped - material.albedo) * weight[:, None])
 
     return Defect(place.point, 1.8 * radius, paint=paint)
 

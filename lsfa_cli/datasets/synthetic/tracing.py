@@ -51,8 +51,8 @@ def trace(surface: Surface, origins: Array, directions: Array, enter: Array, lea
     return hit
 
 
-def normals(surface: Surface, points: Array, step_mm: float = 0.12) -> Array:
-    """Unit outward normals (n, 3), from four evaluations at the corners of a tetrahedron."""
+def normals(surface: Surface, points: Array, step_mm: float = 0.2) -> Array:
+    """Unit outward normals (n, 3), from four evaluations at the corners of a tetrahedron as wide as a pixel sees."""
     corners = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]], dtype=np.float32)
     gradient = np.zeros_like(points)
     for corner in corners:

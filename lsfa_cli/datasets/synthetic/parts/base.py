@@ -41,10 +41,6 @@ class Part(Protocol):
         """How the surface at `points` reflects light."""
         ...
 
-    def worn(self, points: Array) -> Array:
-        """Distance (n,) to the part without its fine functional shape (thread crests, ribs): what wear leaves."""
-        ...
-
     def site(self, name: str, points: Array) -> BoolArray:
         """Whether surface points (n,) belong to the part's region `name`."""
         ...

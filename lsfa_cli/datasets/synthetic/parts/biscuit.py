@@ -87,10 +87,6 @@ class Biscuit:
         result: Array = np.float32(0.75) * (dome - bumps)
         return result
 
-    def worn(self, points: Array) -> Array:
-        """Distance to the biscuit with its skin crumbled away."""
-        return self.distance(points) + np.float32(0.8)
-
     def relief(self, points: Array) -> Array:
         """Crumb: pores and grains, finer on chocolate."""
         crumb = np.float32(0.22) * self._noise.octaves(points, 1.1, 3, 0.6)

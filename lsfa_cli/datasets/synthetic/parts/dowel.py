@@ -4,7 +4,7 @@ import numpy as np
 
 from lsfa_cli.datasets.synthetic.camera import rotation
 from lsfa_cli.datasets.synthetic.noise import SolidNoise, smoothstep
-from lsfa_cli.datasets.synthetic.parts.base import Array, BoolArray, Material, chamfered, intersection, slab
+from lsfa_cli.datasets.synthetic.parts.base import Array, BoolArray, Material, chamfered, slab
 
 RADIUS_MM = 7.2
 HALF_LENGTH_MM = 28.0
@@ -42,24 +42,16 @@ class Dowel:
         bent = y - np.float32(self._sag) * (x / np.float32(self._half)) ** 2
         return x, np.hypot(bent, z), np.arctan2(z, bent)
 
-    def _solid(self, points: Array, depth: float) -> Array:
+    def distance(self, points: Array) -> Array:
+        """Signed distance (n,) mm."""
         x, radius, angle = self._polar(points)
         turn = np.abs(
             np.mod(angle + np.float32(self._roll), np.float32(2 * np.pi / FLUTES)) - np.float32(np.pi / FLUTES)
         )
         groove = smoothstep(0.62, 0.1, turn * np.float32(self._radius))
         ends = smoothstep(self._half - 2.2, self._half - 3.6, np.abs(x))
-        side = radius - np.float32(self._radius) + np.float32(depth) * groove * ends
+        side = radius - np.float32(self._radius) + np.float32(FLUTE_DEPTH_MM) * groove * ends
         return chamfered(side, slab(x, 0.0, self._half), 1.3)
-
-    def distance(self, points: Array) -> Array:
-        """Signed distance (n,) mm."""
-        return self._solid(points, FLUTE_DEPTH_MM)
-
-    def worn(self, points: Array) -> Array:
-        """Distance to the dowel turned down to the bottom of its flutes."""
-        _, radius, _ = self._polar(points)
-        return intersection(self._solid(points, FLUTE_DEPTH_MM), radius - np.float32(self._radius - FLUTE_DEPTH_MM))
 
     def relief(self, points: Array) -> Array:
         """Raised grain and torn fibres."""

@@ -59,7 +59,8 @@ class Fitting:
         corner = apothem / np.cos(np.pi / sides) - 0.25
         return intersection(radius * np.cos(folded) - np.float32(apothem), radius - np.float32(corner))
 
-    def _solid(self, points: Array, thread_depth: float) -> Array:
+    def distance(self, points: Array) -> Array:
+        """Signed distance (n,) mm."""
         axial = self._axial(points)
         x, radius = axial[:, 0], np.hypot(axial[:, 1], axial[:, 2])
         angle = np.arctan2(axial[:, 2], axial[:, 1])
@@ -73,27 +74,23 @@ class Fitting:
         )
         crest = np.clip(np.abs(turn - 0.5) * 2.6 - 0.3, 0.0, 0.85)
         runout = smoothstep(THREAD[0], THREAD[0] + 1.2, x) * smoothstep(THREAD[1], THREAD[1] - 0.9, x)
-        thread = intersection(radius - np.float32(11.0) + np.float32(thread_depth) * crest * runout, slab(x, 1.9, 6.1))
-        slots = np.mod(angle + np.float32(self._slot_turn), np.float32(2 * np.pi / 18)) - np.float32(np.pi / 18)
-        groove = intersection(np.abs(slots) * radius - np.float32(0.72), np.float32(9.1) - x)
-        groove = intersection(groove, np.float32(9.0) - radius)
-        collet = intersection(
-            intersection(radius - np.float32(10.5) + np.float32(0.035) * (x - 8.0), slab(x, 12.6, 5.8)), -groove
+        thread = intersection(
+            radius - np.float32(11.0) + np.float32(THREAD_DEPTH_MM) * crest * runout, slab(x, 1.9, 6.1)
         )
-        body = union(union(smooth_union(cap, rim, 0.4), neck), union(nut, union(thread, collet)))
+        slots = np.mod(angle + np.float32(self._slot_turn), np.float32(2 * np.pi / 18)) - np.float32(np.pi / 18)
+        groove = intersection(np.abs(slots) * radius - np.float32(0.72), np.float32(9.1) - x, np.float32(9.0) - radius)
+        cone = radius - np.float32(10.5) + np.float32(0.035) * (x - 8.0)
+        collet = intersection(cone, slab(x, 12.6, 5.8), -groove)
+        body = union(smooth_union(cap, rim, 0.4), neck, nut, thread, collet)
         bore = radius - np.where(x < -9.0, np.float32(9.9), np.float32(8.7)) + np.float32(0.012) * x
         result: Array = intersection(body, -bore) * np.float32(self._scale)
         return result
-
-    def distance(self, points: Array) -> Array:
-        """Signed distance (n,) mm."""
-        return self._solid(points, THREAD_DEPTH_MM)
 
     def worn(self, points: Array) -> Array:
         """Distance to the fitting with its thread stripped."""
         axial = self._axial(points)
         stripped = np.hypot(axial[:, 1], axial[:, 2]) - np.float32(11.0 - THREAD_DEPTH_MM)
-        return intersection(self._solid(points, THREAD_DEPTH_MM), stripped)
+        return intersection(self.distance(points), stripped)
 
     def relief(self, points: Array) -> Array:
         """Orange peel of the moulding and fine erosion texture."""
