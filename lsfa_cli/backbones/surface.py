@@ -30,6 +30,14 @@ BINS = (-1.0, -0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5, 1.0)
 _REACH = 2
 # Radius of a neighbourhood in space over its radius in the raster: surfaces tilted by up to 48 degrees fit whole.
 _SPACE = 1.5
+# Offsets of a neighbourhood, and the sum of their weights on a plane that faces the camera.
+_OFFSETS = tuple(
+    (row, column)
+    for row in range(-_REACH, _REACH + 1)
+    for column in range(-_REACH, _REACH + 1)
+    if 0 < row**2 + column**2 <= _REACH**2 + 1
+)
+_WHOLE = sum(1 - (row**2 + column**2) / (_SPACE * (_REACH + 0.5)) ** 2 for row, column in _OFFSETS)
 # Stands for the points of invalid pixels: too far to be anyone's neighbour, and its square is still a float32.
 _FAR = 1e6
 
@@ -83,8 +91,8 @@ class Surface:
 def pixel_features(xyz: FloatArray, valid: BoolArray) -> Float32:
     """Features of the valid pixels in raster order: xyz (3, S, S), metres, valid (S, S), to (n, 54).
 
-    Columns: for each scale the bins of n . d, then those of m . d. Each block sums to 1, or to 0 for a pixel without
-    neighbours. ValueError when no two adjacent pixels are valid.
+    Columns: for each scale the bins of n . d, then those of m . d. Each block sums to 1, and to less for a pixel with
+    less than half of its neighbourhood, down to 0 without neighbours. ValueError when no two adjacent pixels are valid.
     """
     spacing = point_spacing(xyz, valid)
     if spacing == 0:
@@ -126,10 +134,8 @@ class _Raster:
 
         Numbers count valid pixels in raster order; `count` stands for a pixel that is invalid or outside.
         """
-        for row in range(-_REACH, _REACH + 1):
-            for column in range(-_REACH, _REACH + 1):
-                if 0 < row * row + column * column <= _REACH * _REACH + 1:
-                    yield self._index[self._positions + (row * self._width + column) * step]
+        for row, column in _OFFSETS:
+            yield self._index[self._positions + (row * self._width + column) * step]
 
 
 def _directions(
@@ -143,9 +149,19 @@ def _directions(
     scale = np.float32(1.0 / (_SPACE * (_REACH + 0.5) * step * spacing))
     padded = np.concatenate([points, np.full((3, 1), _FAR, dtype=np.float32)], axis=1)
     for neighbors in raster.neighbors(step):
-        difference = (padded[:, neighbors] - points) * scale
-        squared = difference[0] ** 2 + difference[1] ** 2 + difference[2] ** 2
+        difference = np.take(padded, neighbors, axis=1)
+        difference -= points
+        difference *= scale
+        squared = _dot(difference, difference)
         yield neighbors, difference, squared, np.maximum(1 - squared, 0)
+
+
+def _dot(first: Float32, second: Float32) -> Float32:
+    """Products of the columns of two arrays (3, n)."""
+    product: Float32 = first[0] * second[0]
+    product += first[1] * second[1]
+    product += first[2] * second[2]
+    return product
 
 
 def surface_normals(points: Float32, raster: _Raster, spacing: float) -> Float32:
@@ -158,7 +174,6 @@ def surface_normals(points: Float32, raster: _Raster, spacing: float) -> Float32
     pairs = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
     second = np.zeros((6, raster.count), dtype=np.float32)
     for _, difference, _, weight in _directions(points, raster, 1, spacing):
-        difference[:, weight == 0] = 0
         weighted = difference * weight
         total += weight
         first += weighted
@@ -215,16 +230,17 @@ def _elevation_histograms(
     for neighbors, difference, squared, weight in _directions(points, raster, step, spacing):
         difference /= np.sqrt(np.maximum(squared, np.float32(1e-12)))
         total += weight
-        for sums, normal in zip(capped, (normals, padded[:, neighbors]), strict=True):
-            elevation = normal[0] * difference[0] + normal[1] * difference[1] + normal[2] * difference[2]
+        for sums, normal in zip(capped, (normals, np.take(padded, neighbors, axis=1)), strict=True):
+            elevation = _dot(normal, difference)
             for position, mean in zip(positions, sums, strict=True):
                 np.minimum(elevation, position, out=scratch)
                 np.multiply(scratch, weight, out=scratch)
                 np.add(mean, scratch, out=mean)
-    present = (total > 0).astype(np.float32)
-    capped /= np.where(total > 0, total, 1)
-    # The share of values above the lower of two bins, counted in part in between: 1 before the first, 0 at the last.
+    # Below half a neighbourhood the few neighbours left are mostly noise of the part's edge: it counts for less.
+    divisor = np.maximum(total, 0.5 * _WHOLE)
+    capped /= divisor
+    # The share of values above a bin, counted in part up to the next one: all before the first, none at the last.
     above = np.diff(capped, axis=1) / np.diff(positions)[:, None]
-    ends = np.broadcast_to(present, (2, 1, raster.count)), np.zeros((2, 1, raster.count), dtype=np.float32)
-    shares = -np.diff(np.concatenate([ends[0], above, ends[1]], axis=1), axis=1)
+    everything = np.broadcast_to(total / divisor, (2, 1, raster.count))
+    shares = -np.diff(np.concatenate([everything, above, np.zeros_like(everything)], axis=1), axis=1)
     return list(shares.reshape(-1, raster.count))
