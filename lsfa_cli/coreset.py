@@ -64,9 +64,11 @@ def greedy_coreset(
     """Greedy k-centre: `start`, then again and again the point farthest from its nearest pick.
 
     features: (N, D). Returns at most `count` indices, in the order of choice, ties taking the lowest index; fewer
-    when every remaining point is a copy of a pick. The order is that of the plain loop in float64
-    (`progress(made, count)` is called now and then), but most of the work is done by matrix products; see
-    `_BlockGreedy`. Memory: one float32 copy of the features.
+    when every remaining point is a copy of a pick. `progress(made, count)` is called now and then.
+
+    The order is that of the plain loop with distances by differences in float64, but most of the work is done by
+    matrix products (see `_BlockGreedy`). Needs memory for one more copy of the features in float32, or in float64
+    where points lie too close together for float32.
     """
     if features.ndim != 2 or not 1 <= count <= len(features):
         raise ValueError(f"cannot choose {count} points of features of shape {features.shape}")
@@ -280,4 +282,4 @@ def _power_of_two_scale(features: FloatArray) -> float:
         largest = max(largest, float(np.abs(features[rows]).max(initial=0.0)))
         if not np.isfinite(features[rows]).all():
             raise ValueError("features hold NaN or infinite values")
-    return 2.0 ** -math.frexp(largest)[1]
+    return 2.0 ** min(-math.frexp(largest)[1], 1000)  # beyond, the scale itself would overflow

@@ -59,10 +59,8 @@ def image_score(distance_worst: float, distances_next: ArrayLike, dimension: int
     if following.size < 2:
         return float(distance_worst)
     # Divided through by exp(d* / sqrt(D)) and in logarithms, because exp overflows at distances that occur.
-    exponents = (following - distance_worst) / math.sqrt(dimension)
-    largest = float(exponents.max())
-    logarithm = largest + math.log(float(np.exp(exponents - largest).sum()))
-    return -math.expm1(-logarithm) * float(distance_worst)
+    logarithm = np.logaddexp.reduce((following - distance_worst) / math.sqrt(dimension))
+    return -math.expm1(-float(logarithm)) * float(distance_worst)
 
 
 class MemoryBank:

@@ -101,7 +101,7 @@ def _as_scores(values: ArrayLike, name: str) -> NDArray[Any]:
     scores = np.asarray(values)
     if scores.dtype not in (np.float32, np.float64):
         scores = scores.astype(np.float32 if scores.dtype == np.float16 else np.float64)
-    if np.isnan(scores).any():
+    if scores.size and np.isnan(scores.min()):  # NaN is the least of any array that holds one
         raise ValueError(f"{name} contain NaN, which has no place in an order")
     return scores
 
@@ -144,11 +144,12 @@ def _split_pixels(maps: NDArray[Any], defects: NDArray[np.bool_]) -> _Pixels:
 
 
 def _highest(values: NDArray[Any], count: int) -> NDArray[Any]:
-    """The `count` highest values and all that tie with the least of them, ascending. Sorts no others."""
+    """The `count` highest values and all that tie with the least of them, ascending. Sorts no others.
+
+    Reorders `values`, which are many.
+    """
     rest = values.size - count
-    if rest == 0:
-        return np.sort(values)
-    values = np.partition(values, rest)
+    values.partition(rest)
     ties = np.count_nonzero(values[:rest] == values[rest])
     return np.concatenate([np.repeat(values[rest], ties), np.sort(values[rest:])])
 

@@ -163,6 +163,29 @@ def test_all_points_and_one_point() -> None:
     assert greedy_coreset(points, 4).dtype == np.int64
 
 
+def test_the_smallest_number_is_not_nothing() -> None:
+    assert greedy_coreset(np.array([[0.0], [5e-324], [0.0]]), 3).tolist() == [0, 1]
+    assert greedy_coreset(np.array([[-1.7e308], [1.7e308], [0.0]]), 3).tolist() == [0, 1, 2]
+
+
+def test_points_below_float32_products_are_told_apart_by_float64_ones() -> None:
+    # A wide part and a noise floor, as a coreset of images with a dark background has: picks end in the noise.
+    rng = np.random.default_rng(6)
+    points = np.concatenate([rng.standard_normal((150, 16)), 3.0 + 1e-4 * rng.standard_normal((2000, 16))])
+    kinds: list[type] = []
+    compute_in = coreset._BlockGreedy._compute_in
+
+    def recorded(greedy: coreset._BlockGreedy, kind: type) -> None:
+        kinds.append(kind)
+        compute_in(greedy, kind)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(coreset._BlockGreedy, "_compute_in", recorded)
+        picks = greedy_coreset(points, 400)
+    assert kinds == [np.float32, np.float64]
+    np.testing.assert_array_equal(picks, plain_greedy(points, 400))
+
+
 def test_progress_rises_to_the_count() -> None:
     calls: list[tuple[int, int]] = []
     greedy_coreset(random_points(3000, 4), 500, progress=lambda made, count: calls.append((made, count)))

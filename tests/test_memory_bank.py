@@ -223,6 +223,7 @@ def test_image_score_does_not_overflow() -> None:
     assert image_score(3000.0, [3000.0, 3000.0 + np.log(3.0)], 1) == pytest.approx(3000.0 * 0.75)
     assert image_score(1e30, [1e30, 1e30], 1) == pytest.approx(5e29)
     assert image_score(0.0, [1e300, 1e300], 1) == 0.0
+    assert image_score(2.0, [3.0, np.inf], 4) == 2.0
     assert image_score(2.0, [], 4) == image_score(2.0, [3.0], 4) == 2.0
 
 
