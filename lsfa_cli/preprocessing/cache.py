@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lsfa_cli.preprocessing import PREPROCESSING_VERSION, PreprocessOptions, to_float
 from lsfa_cli.preprocessing.digests import DigestMemo, dataset_digest
-from lsfa_cli.samples import BoolArray, PreparedSample, SampleRecord
+from lsfa_cli.samples import PreparedSample, SampleRecord
 
 __all__ = ["SampleCache", "dataset_digest"]
 
@@ -94,22 +94,29 @@ def _pack(sample: PreparedSample) -> dict[str, Any]:
 
 
 def _unpack(arrays: Mapping[str, NDArray[Any]], record: SampleRecord) -> PreparedSample:
-    rgb = arrays["rgb"]
-    size = rgb.shape[-1]
-    valid, mask = _unpack_bits(arrays["valid"], size), _unpack_bits(arrays["mask"], size)
+    """The sample that `_pack` was given; ValueError when the arrays do not fit each other."""
+    size = arrays["rgb"].shape[-1]
+    rgb = _checked(arrays["rgb"], np.uint8, (3, size, size))
+    packed = (-(-size * size // 8),)
+    valid, mask = (
+        np.unpackbits(_checked(arrays[name], np.uint8, packed), count=size * size).astype(bool).reshape(size, size)
+        for name in ("valid", "mask")
+    )
     xyz = np.zeros((3, size, size), dtype=np.float32)
-    xyz[:, valid] = arrays["points"]
+    xyz[:, valid] = _checked(arrays["points"], np.float32, (3, int(valid.sum())))
     return PreparedSample(record, to_float(rgb), xyz, valid, mask, tuple(json.loads(arrays["notes"].tobytes())))
 
 
-def _unpack_bits(bits: NDArray[np.uint8], size: int) -> BoolArray:
-    return np.unpackbits(bits, count=size * size).astype(bool).reshape(size, size)
+def _checked(array: NDArray[Any], kind: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:
+    if array.dtype != kind or array.shape != shape:
+        raise ValueError(f"expected {shape} {kind.__name__}, found {array.shape} {array.dtype}")
+    return array
 
 
 def _load(file: Path, record: SampleRecord) -> PreparedSample | None:
     """An entry, or None when there is none that can be read: it will be made again."""
     try:
-        with np.load(file, allow_pickle=False) as entry:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as entry:
             return _unpack(entry, record)
     except Exception:  # the archive has checksums, and a damaged one raises anything
         return None
