@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +153,7 @@ def test_root_that_is_a_file(tmp_path: Path) -> None:
     [
         (KeyboardInterrupt(), KeyboardInterrupt),
         (OSError(28, "No space left on device", "somewhere"), ResourceError),
+        (BrokenProcessPool("killed"), ResourceError),
         (PermissionError(13, "Permission denied", "somewhere"), ResourceError),
     ],
 )

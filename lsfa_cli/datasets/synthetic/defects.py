@@ -200,7 +200,7 @@ def contamination(rng: np.random.Generator, severity: float, place: Place, part:
     radius = _between(1.4, 2.7, severity)
     relative = _blob(rng, place, radius, 0.5)
     noise = SolidNoise(rng)
-    own = np.array([[0.30, 0.27, 0.22], [0.20, 0.25, 0.30], [0.42, 0.33, 0.18], [0.36, 0.36, 0.37]], np.float32)
+    own = np.array([[0.30, 0.27, 0.22], [0.13, 0.22, 0.36], [0.42, 0.33, 0.18], [0.36, 0.36, 0.37]], np.float32)
     colour = own[int(rng.integers(len(own)))] * np.float32(rng.uniform(0.8, 1.2))
     strength = np.float32(_between(0.55, 1.0, severity))
 

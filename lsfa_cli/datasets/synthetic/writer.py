@@ -10,6 +10,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -223,9 +224,14 @@ def _require_own(root: Path) -> None:
 
 @contextlib.contextmanager
 def _as_resource_error(root: Path) -> Iterator[None]:
-    """Turn a full or unwritable disk into one message."""
+    """Turn a full or unwritable disk, or a worker that was killed, into one message."""
     try:
         yield
+    except BrokenProcessPool as error:
+        raise ResourceError(
+            "a worker process that made parts ended unexpectedly, probably for want of memory.",
+            hint="Try again with fewer --jobs.",
+        ) from error
     except OSError as error:
         where = error.filename or root
         if isinstance(error, (FileExistsError, NotADirectoryError)):

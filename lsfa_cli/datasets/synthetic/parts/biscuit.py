@@ -26,7 +26,7 @@ class Biscuit:
         self._cracks = smoothstep(0.16, 0.02, np.abs(field(rng, GRID, 6))) * smoothstep(-0.3, 0.6, field(rng, GRID, 5))
         rough = lumps * (1.0 - 0.6 * self._pieces) + 1.15 * self._pieces - 0.6 * self._cracks * (1.0 - self._pieces)
         self._map = ndimage.gaussian_filter(rough, 1.4).astype(np.float32)
-        self._bake = float(rng.normal(0.0, 0.10))
+        self._bake = float(rng.normal(0.0, 0.06))
         self._side = rng.uniform(0.0, 2 * np.pi)
 
     @staticmethod
@@ -103,7 +103,7 @@ class Biscuit:
         toast = (
             toast
             + 0.07 * np.cos(angle - np.float32(self._side)) * away
-            + 0.22 * self._noise.octaves(points, 4.5, 4, 0.6)
+            + 0.17 * self._noise.octaves(points, 4.5, 4, 0.6)
         )
         toast = np.clip(toast, 0.0, 1.2).astype(np.float32)[:, None]
         pale, brown = np.array([0.62, 0.45, 0.25], np.float32), np.array([0.24, 0.115, 0.04], np.float32)
