@@ -148,6 +148,7 @@ class SplitWriter:
             self._values.append(patches["xyz"].values.astype(np.float16))
             self._valid[index] = patches["xyz"].valid
             self._offsets.append(self._offsets[-1] + len(patches["xyz"].values))
+        self._writer.check()
 
     def pictures(self, index: int, mask: BoolArray, image: NDArray[np.uint8], depth: NDArray[np.uint8]) -> None:
         """Write what the report needs of test sample `index`: mask, image (S, S, 3) and shaded scan."""

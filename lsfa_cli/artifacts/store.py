@@ -7,7 +7,7 @@ The same data sets and attributes, written in the same order, give the same byte
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lsfa_cli import __version__
-from lsfa_cli.artifacts.files import replacing
+from lsfa_cli.artifacts.files import PatientFile, replacing
 from lsfa_cli.artifacts.schema import ROOT_ATTRIBUTES, SCHEMAS, DataSet, Schema
 from lsfa_cli.errors import ArtifactError
 
@@ -32,9 +32,11 @@ def canonical_json(value: Any) -> str:
 class ArtifactWriter:
     """One artifact being written. Use `create`, which makes it appear whole or not at all."""
 
-    def __init__(self, file: h5py.File, schema: Schema) -> None:
+    def __init__(self, file: h5py.File, schema: Schema, check: Callable[[], None]) -> None:
         self._file = file
         self._schema = schema
+        self.check = check
+        """Raises what went wrong while writing, such as a full disk; for long writing by rows."""
 
     def attribute(self, name: str, value: str | int) -> None:
         """Set an attribute of the root that the schema names."""
@@ -47,9 +49,10 @@ class ArtifactWriter:
         row = self._row(path)
         if row.kind == "text":
             self._file.create_dataset(path, data=np.asarray(values, dtype=object), dtype=_TEXT)
-            return
-        array = np.asarray(values, dtype=row.kind)
-        self._file.create_dataset(path, data=array, **_compression(array.shape, compress))
+        else:
+            array = np.asarray(values, dtype=row.kind)
+            self._file.create_dataset(path, data=array, **_compression(array.shape, compress))
+        self.check()
 
     def reserve(self, path: str, shape: tuple[int, ...], *, compress: bool = False) -> h5py.Dataset:
         """Make a data set of known shape that the caller fills by rows: `reserve(...)[i] = row`."""
@@ -101,28 +104,23 @@ def create(
     Raises ResourceError when the folder cannot be written or the disk is full.
     """
     schema = SCHEMAS[schema_name]
-    with replacing(path) as temporary, _open_for_writing(temporary) as file:
+    with (
+        replacing(path) as temporary,
+        PatientFile(temporary) as disk,
+        h5py.File(disk, "w", libver="v110") as file,
+    ):
         file.attrs["schema"] = schema.name
         file.attrs["schema_version"] = schema.version
         file.attrs["lsfa_version"] = __version__
         file.attrs["settings"] = canonical_json(settings)
         file.attrs["inputs"] = canonical_json(inputs)
-        yield ArtifactWriter(file, schema)
+        yield ArtifactWriter(file, schema, disk.check)
+        file.flush()
+        disk.check()
         _check(file, schema, path)
         file.attrs["content_hash"] = content_hash(file)
-
-
-@contextlib.contextmanager
-def _open_for_writing(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file open for writing. A failure inside wins over the failure to close that it causes (full disk)."""
-    file = h5py.File(path, "w", libver="v110")
-    try:
-        yield file
-    except BaseException:
-        with contextlib.suppress(OSError, RuntimeError):
-            file.close()
-        raise
-    file.close()
+        file.flush()
+        disk.check()
 
 
 def content_hash(file: h5py.File) -> str:

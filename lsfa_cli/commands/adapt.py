@@ -19,9 +19,9 @@ def command(
     dry_run: bool = False,
 ) -> None:
     """Train the adaptors of each category on its good parts (adaptor.h5)."""
+    settings = session.stage("adapt")
     categories = extracted_categories(session, category, features)
     require_single(categories, features=features, out=out)
-    settings = session.stage("adapt")
 
     from lsfa_cli.stages.adapt import adapt
 

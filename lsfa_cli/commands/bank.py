@@ -33,9 +33,9 @@ def command(
 
     Without an adaptor the bank is PatchCore's, the baseline.
     """
+    settings = session.stage("bank")
     categories = extracted_categories(session, category, features)
     require_single(categories, features=features, adaptor_file=adaptor_file, out=out)
-    settings = session.stage("bank")
     variant = variant or (BASELINE if no_adaptor else "")
 
     from lsfa_cli.stages.bank import bank

@@ -18,10 +18,10 @@ def command(
     dry_run: bool = False,
 ) -> None:
     """Read raw samples, preprocess them and write their patch features (features.h5)."""
+    settings = session.stage("extract")
     dataset = open_dataset(session.run.data, session.run.root)
     categories = list(category or dataset.categories())
     require_single(categories, out=out)
-    settings = session.stage("extract")
 
     from lsfa_cli.preprocessing.cache import SampleCache
     from lsfa_cli.stages.extract import extract

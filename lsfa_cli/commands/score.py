@@ -32,9 +32,9 @@ def command(
     dry_run: bool = False,
 ) -> None:
     """Score the test samples of each category: image scores and anomaly maps (scores.h5)."""
+    settings = session.stage("score")
     categories = extracted_categories(session, category, features)
     require_single(categories, features=features, adaptor_file=adaptor_file, bank=bank, out=out)
-    settings = session.stage("score")
     variant = variant or (BASELINE if no_adaptor else "")
 
     from lsfa_cli.stages.score import score

@@ -11,7 +11,7 @@ from lsfa_cli.artifacts.features import Features, open_features
 from lsfa_cli.artifacts.store import Artifact, ArtifactWriter
 from lsfa_cli.coreset import coreset_count, greedy_coreset, random_coreset, random_projection
 from lsfa_cli.errors import DataError
-from lsfa_cli.fusion import ScoreStatistics, fit_one_class
+from lsfa_cli.fusion import fit_one_class, score_statistics
 from lsfa_cli.maps import score_maps
 from lsfa_cli.memory_bank import MemoryBank
 from lsfa_cli.samples import Modality, Split
@@ -164,13 +164,12 @@ class _Building:
         self, modality: Modality, entries: NDArray[np.float32], indices: NDArray[np.int64], normal: SplitScores
     ) -> BankData:
         fitted = self._adaptors[modality]
-        maps = self._maps(normal).astype(np.float64)
         return BankData(
             entries,
             indices,
             fitted.standardisation,
-            ScoreStatistics(float(normal.image.mean()), float(normal.image.std())),
-            ScoreStatistics(float(maps.mean()), float(maps.std())),
+            score_statistics(normal.image),
+            score_statistics(self._maps(normal)),
         )
 
     def _write_one_class(self, training: Mapping[Modality, SplitScores]) -> None:

@@ -118,9 +118,7 @@ def _remark(backbones: Mapping[Modality, Backbone], dataset: Dataset, progress: 
             progress.warn(note)
     stand_ins = [name for modality, name in STAND_INS.items() if _is_named(backbones.get(modality), name)]
     if stand_ins and not dataset.stand_in_ok:
-        progress.warn(
-            f"{' and '.join(stand_ins)}: stand-ins for pretrained backbones; others: lsfa list backbones"
-        )
+        progress.warn(f"{' and '.join(stand_ins)}: stand-ins for pretrained backbones; others: lsfa list backbones")
 
 
 def _is_named(backbone: Backbone | None, name: str) -> bool:

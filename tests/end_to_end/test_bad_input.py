@@ -92,9 +92,13 @@ def test_points_that_are_not_finite_are_missing_points(broken: Place) -> None:
 
 
 def test_fewer_points_than_groups_names_both_numbers(broken: Place, tmp_path: Path) -> None:
-    from tests.backbones.point_mae_weights import checkpoint  # written by the recipe, no download
+    import torch
 
-    weights = checkpoint(tmp_path / "pretrain.pth")
+    from lsfa_cli.backbones.point_mae import Encoder
+
+    weights = tmp_path / "pretrain.pth"
+    state = {f"module.MAE_encoder.{name}": value for name, value in Encoder().state_dict().items()}
+    torch.save({"base_model": state}, weights)
     change_cloud(keep_few)(first(broken, "xyz"))
     done = broken.lsfa(
         "extract", "--category", "fitting", "--modality", "xyz", "--xyz-backbone", "point_mae",
@@ -165,7 +169,7 @@ def test_pickled_weights_that_run_code_are_refused(place: Place) -> None:
             return (os.mkdir, (str(place.folder / "harm"),))
 
     path = place.folder / "weights.pth"
-    path.write_bytes(pickle.dumps({"state_dict": Harm()}))
+    path.write_bytes(pickle.dumps({"state_dict": Harm()}, protocol=2))
     done = place.lsfa(
         "extract", "--category", "fitting", "--rgb-backbone", "timm:test_resnet", "--rgb-weights", str(path), expect=3
     )
