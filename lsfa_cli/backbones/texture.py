@@ -8,8 +8,8 @@ is laid out. With the wavelet psi of scale j and orientation l, x the luminance 
 
 The mean over l, with only the turn d between the layers kept, makes the features the same for a part that lies
 turned by a multiple of 30 degrees, and nearly so between; few good parts then show what is normal in every pose.
-Logarithms make a change of contrast an equal step at every contrast. Colours enter by their mean and
-spread in a cell and by the first layer on two opponent channels.
+Responses u enter as log(1 + u / floor): 0 where there is nothing but noise, and equal steps for equal changes of
+contrast above. Colours enter by their mean and spread in a cell and by the first layer on two opponent channels.
 
 Scattering: Bruna and Mallat, Invariant scattering convolution networks, PAMI 2013. Nothing here is fitted to data.
 """
@@ -129,7 +129,7 @@ class Texture:
     def _luminance(self, spectrum: Complex64) -> list[NDArray[Any]]:
         """Both layers on the luminance: U2, then amount and directedness of U1 by mean and largest value of cells."""
         first = [responses(spectrum, filters) for filters in self._wavelets]
-        groups = [np.log(self._second_layer(first) + _FLOOR_SECOND) * _SECOND[:, None, None]]
+        groups = [np.log1p(self._second_layer(first) / _FLOOR_SECOND) * _SECOND[:, None, None]]
         for reduce, amount_share, directed_share in (
             (np.mean, _FIRST_MEAN, _DIRECTED_MEAN),
             (np.max, _FIRST_LARGEST, _DIRECTED_LARGEST),
@@ -137,7 +137,7 @@ class Texture:
             oriented = np.stack([self._cells(values, reduce) for values in first])
             amount = oriented.mean(axis=1)
             directed = second_harmonic(oriented) / (amount + _FLOOR_FIRST)
-            groups.append(np.log(amount + _FLOOR_FIRST) * amount_share[:, None, None])
+            groups.append(np.log1p(amount / _FLOOR_FIRST) * amount_share[:, None, None])
             groups.append(directed * directed_share[:, None, None])
         return groups
 
@@ -152,14 +152,14 @@ class Texture:
         return np.stack(maps)
 
     def _colour_detail(self, spectrum: Complex64) -> Float32:
-        """The log of the first layer on one opponent channel, mean over orientations: (3, grid, grid)."""
+        """The first layer on one opponent channel, mean over orientations, as logarithms: (3, grid, grid)."""
         half = self._side // 2  # colours are read at half the resolution: they hold less detail than luminance
         amounts = []
         for scale in COLOUR_SCALES:
             filters = self._wavelets[scale]
             filters = low_frequencies(filters, min(half, filters.shape[-1]))
             amounts.append(self._cells(responses(spectrum, filters), np.mean).mean(axis=0))
-        return np.log(np.stack(amounts) + np.float32(_FLOOR_COLOUR))
+        return np.log1p(np.stack(amounts) / np.float32(_FLOOR_COLOUR))
 
     def _cells(self, values: Float32, reduce: Callable[..., Any]) -> Float32:
         """Values (..., n, n), a transform's side or a fraction of it, reduced over each cell: (..., grid, grid)."""
