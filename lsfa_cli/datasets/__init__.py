@@ -38,10 +38,14 @@ def open_dataset(name: str, root: Path | None) -> Dataset:
     entry = lookup(DATASETS, "dataset", name)
     if root is None:
         raise DataError(f"no folder given for the data set '{name}'.", hint=ROOT_HINT)
-    root = root.expanduser()
-    if not root.exists():
+    try:
+        root = root.expanduser()
+        folder, there = root.is_dir(), root.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # no permission, no such user, no possible name
+        raise DataError(f"{root} cannot be used (data set '{name}'): {error}.", hint=ROOT_HINT) from error
+    if not there:
         raise DataError(f"{root} does not exist (data set '{name}').", hint=ROOT_HINT)
-    if not root.is_dir():
+    if not folder:
         raise DataError(f"{root} is a file, not a folder (data set '{name}').", hint=ROOT_HINT)
     dataset: Dataset = entry.load()(root)
     return dataset

@@ -42,10 +42,11 @@ class _PngHeader(NamedTuple):
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """An 8-bit RGB PNG as (H, W, 3) uint8."""
-    header = _png_header(path)
+    content = _content(path)
+    header = _png_header(path, content)
     if (header.depth, header.colour) != (8, _PNG_RGB):
         raise DataError(f"{path}: expected an 8-bit RGB PNG, found {header}.", hint="Convert it to 8-bit RGB.")
-    return _png_pixels(path).astype(np.uint8, copy=False)
+    return _png_pixels(path, content).astype(np.uint8, copy=False)
 
 
 def read_mask(path: Path) -> BoolArray:
@@ -53,10 +54,11 @@ def read_mask(path: Path) -> BoolArray:
 
     MVTec 3D-AD stores class ids (255, 254, ...), so that a test for 255 would lose most defects.
     """
-    header = _png_header(path)
+    content = _content(path)
+    header = _png_header(path, content)
     if header.colour != _PNG_GREY:
         raise DataError(f"{path}: expected a mask with one grey channel, found {header}.", hint="Convert it to grey.")
-    mask: BoolArray = np.not_equal(_png_pixels(path), 0)
+    mask: BoolArray = np.not_equal(_png_pixels(path, content), 0)
     return mask
 
 
@@ -66,7 +68,7 @@ def read_cloud(path: Path) -> tuple[NDArray[np.float32], BoolArray]:
     A pixel has a point when its coordinates are finite and not all 0; elsewhere the cloud is set to 0.
     Only the first page is read: HALCON adds a mask as a sub-image, which says the same and needs a codec.
     """
-    xyz = _tiff_pixels(path)
+    xyz = _tiff_pixels(path, _content(path))
     x, y, z = xyz[..., 0], xyz[..., 1], xyz[..., 2]
     valid: BoolArray = np.isfinite(x) & np.isfinite(y) & np.isfinite(z) & ((x != 0) | (y != 0) | (z != 0))
     if not valid.any():
@@ -75,16 +77,28 @@ def read_cloud(path: Path) -> tuple[NDArray[np.float32], BoolArray]:
     return xyz, valid
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; False also where one may not look."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def folder_instead(path: Path) -> DataError:
     """The error for a folder whose name is that of a file."""
     return DataError(f"{path} is a folder, expected a file.", hint="Put the data set's own file in its place.")
 
 
-def _require_file(path: Path) -> None:
-    if path.is_dir():
+def _content(path: Path) -> bytes:
+    if is_folder(path):
         raise folder_instead(path)
-    if not path.exists():
-        raise DataError(f"{path} does not exist.", hint=_COPY_AGAIN)
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist.", hint=_COPY_AGAIN) from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.", hint="Check its permissions.") from error
 
 
 def _require_size(path: Path, height: int, width: int) -> None:
@@ -95,14 +109,9 @@ def _require_size(path: Path, height: int, width: int) -> None:
         )
 
 
-def _png_header(path: Path) -> _PngHeader:
-    """The header, read without a decoder so that its size is known before anything is allocated."""
-    _require_file(path)
-    try:
-        with path.open("rb") as file:
-            start = file.read(_PNG_HEADER_END)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", hint="Check its permissions.") from error
+def _png_header(path: Path, content: bytes) -> _PngHeader:
+    """The header, read without a decoder so that its size is known before memory is taken for the pixels."""
+    start = content[:_PNG_HEADER_END]
     if start[:8] != _PNG_SIGNATURE or start[12:16] != b"IHDR" or len(start) < _PNG_HEADER_END:
         raise DataError(f"{path} is not a PNG file, or it is cut off.", hint=_COPY_AGAIN)
     header = _PngHeader(*struct.unpack(">IIBB", start[16:]))
@@ -110,12 +119,11 @@ def _png_header(path: Path) -> _PngHeader:
     return header
 
 
-def _png_pixels(path: Path) -> NDArray[Any]:
+def _png_pixels(path: Path, content: bytes) -> NDArray[Any]:
     try:
-        content = io.BytesIO(path.read_bytes())
-        with Image.open(content, formats=["PNG"]) as image:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             image.verify()  # the checksums, which decoding leaves out
-        with Image.open(content, formats=["PNG"]) as image:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             return np.array(image)
     except MemoryError:
         raise
@@ -123,14 +131,13 @@ def _png_pixels(path: Path) -> NDArray[Any]:
         raise DataError(f"{path}: damaged or cut off PNG ({error}).", hint=_COPY_AGAIN) from error
 
 
-def _tiff_pixels(path: Path) -> NDArray[np.float32]:
-    _require_file(path)
+def _tiff_pixels(path: Path, content: bytes) -> NDArray[np.float32]:
     try:
-        with tifffile.TiffFile(path) as file:
+        with tifffile.TiffFile(io.BytesIO(content), name=path.name) as file:
             page = file.pages.first
             if not isinstance(page, tifffile.TiffPage):
                 raise DataError(f"{path}: the first page of this TIFF has no image.", hint=_COPY_AGAIN)
-            _check_cloud_page(path, page)
+            _check_cloud_page(path, page, len(content))
             return np.ascontiguousarray(page.asarray(maxworkers=1), dtype=np.float32)
     except (MemoryError, DataError):
         raise
@@ -140,8 +147,8 @@ def _tiff_pixels(path: Path) -> NDArray[np.float32]:
         raise DataError(f"{path}: damaged or cut off TIFF ({error}).", hint=_COPY_AGAIN) from error
 
 
-def _check_cloud_page(path: Path, page: tifffile.TiffPage) -> None:
-    """Refuse what is no organized point cloud, before memory is taken for it."""
+def _check_cloud_page(path: Path, page: tifffile.TiffPage, size: int) -> None:
+    """Refuse what is no organized point cloud, before memory is taken for it. size: of the file, bytes."""
     dtype = page.dtype
     if len(page.shape) != 3 or page.shape[2] != 3 or dtype is None or dtype.kind != "f" or dtype.itemsize != 4:
         shape = " x ".join(str(length) for length in page.shape)
@@ -151,7 +158,6 @@ def _check_cloud_page(path: Path, page: tifffile.TiffPage) -> None:
         )
     _require_size(path, page.shape[0], page.shape[1])
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
-    size = path.stat().st_size
     if len(segments) != math.prod(page.chunked) or any(not count or at + count > size for at, count in segments):
         # tifffile would fill the missing part of an image with zeros.
         raise DataError(f"{path}: damaged or cut off TIFF (its pixels are not all there).", hint=_COPY_AGAIN)

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from lsfa_cli.datasets import ROOT_HINT
-from lsfa_cli.datasets.files import folder_instead, read_cloud, read_mask, read_rgb
+from lsfa_cli.datasets.files import folder_instead, is_folder, read_cloud, read_mask, read_rgb
 from lsfa_cli.errors import DataError, UnknownNameError
 from lsfa_cli.samples import GOOD, SPLITS, Sample, SampleRecord, Split
 
@@ -108,7 +108,7 @@ class Synthetic(Mvtec3d):
 
 
 def _is_category(folder: Path) -> bool:
-    return (folder / "train" / GOOD).is_dir()
+    return is_folder(folder / "train" / GOOD)
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -122,7 +122,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _folders(folder: Path) -> list[Path]:
-    return [entry for entry in _entries(folder) if entry.is_dir()]
+    return [entry for entry in _entries(folder) if is_folder(entry)]
 
 
 def _listing(folder: Path) -> str:
@@ -138,10 +138,10 @@ def _few(names: list[str]) -> str:
 def _split_records(category: Path, split: Split, missing: list[str]) -> list[SampleRecord]:
     """The samples of one split in order; files that should be there and are not are added to `missing`."""
     folder = category / split
-    if not folder.is_dir():
+    if not is_folder(folder):
         return []
     if split != "test":
-        return _defect_records(folder / GOOD, split, ("rgb", "xyz"), missing) if (folder / GOOD).is_dir() else []
+        return _defect_records(folder / GOOD, split, ("rgb", "xyz"), missing) if is_folder(folder / GOOD) else []
     records: list[SampleRecord] = []
     for defect in _folders(folder):
         # Copies of the set without the (empty) masks of good samples are common, and lose nothing.
@@ -171,12 +171,12 @@ def _defect_records(folder: Path, split: Split, roles: tuple[str, ...], missing:
 
 def _stems(folder: Path, suffix: str) -> set[str]:
     """The ids of the files of one role, empty without the folder."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         return set()
     stems = set()
     for entry in _entries(folder):
         if entry.suffix == suffix:
-            if entry.is_dir():
+            if is_folder(entry):
                 raise folder_instead(entry)
             stems.add(entry.stem)
     return stems

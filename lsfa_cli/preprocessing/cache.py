@@ -6,6 +6,7 @@ at any moment only costs time, and so does a folder that cannot be written.
 
 import dataclasses
 import hashlib
+import io
 import json
 import secrets
 from collections.abc import Callable, Mapping
@@ -65,13 +66,14 @@ class SampleCache:
         """Write an entry beside its place and move it there, so that no one ever sees half of it."""
         if self._warning is not None:
             return
-        arrays = _pack(sample)
+        content = io.BytesIO()
+        np.savez(content, **_pack(sample))
         temporary = file.with_name(f".{file.stem}.{secrets.token_hex(8)}.tmp")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with temporary.open("xb") as stream:
-                    np.savez(stream, **arrays)
+                    stream.write(content.getbuffer())
                 temporary.replace(file)
             finally:
                 temporary.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -60,6 +61,7 @@ class DigestMemo:
         self.warning: str | None = None
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._finalizer: weakref.finalize[..., DigestMemo] | None = None
 
     def digest(self, path: Path) -> str:
         """SHA-256 of a file's content, in hexadecimal. `DataError` when it cannot be read."""
@@ -110,6 +112,8 @@ class DigestMemo:
             self._connection = sqlite3.connect(
                 self.file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
+            # Closes it when the memo goes, for whoever did not call close().
+            self._finalizer = weakref.finalize(self, self._connection.close)
             self._connection.execute("PRAGMA synchronous = OFF")
             self._connection.execute(
                 "CREATE TABLE IF NOT EXISTS digests (path TEXT PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL)"
@@ -118,10 +122,10 @@ class DigestMemo:
         return row
 
     def _disconnect(self) -> None:
-        if self._connection is not None:
+        if self._finalizer is not None:
             with contextlib.suppress(sqlite3.Error):  # closing what cannot be used anyway
-                self._connection.close()
-            self._connection = None
+                self._finalizer()
+        self._connection = self._finalizer = None
 
 
 def _stamp(path: Path) -> _Stamp | None:

@@ -35,6 +35,8 @@ def test_root_must_be_given_and_exist(tmp_path: Path) -> None:
         (None, "no folder given for the data set 'mvtec3d'"),
         (tmp_path / "absent", f"{tmp_path / 'absent'} does not exist"),
         (tmp_path / "data.tar.xz", f"{tmp_path / 'data.tar.xz'} is a file, not a folder"),
+        (tmp_path / ("long" * 100), "cannot be used"),
+        (Path("~no-such-user-here/data"), "cannot be used"),
     ):
         with pytest.raises(DataError) as caught:
             open_dataset("mvtec3d", root)

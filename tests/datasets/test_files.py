@@ -194,7 +194,7 @@ def test_damaged_tiff_is_refused_or_read_but_never_a_crash(
     write_cloud(tmp_path / "whole.tiff", cloud(8, 6, 5), compression=compression, rowsperstrip=2)
     content = (tmp_path / "whole.tiff").read_bytes()
     refused = 0
-    for place, value in itertools.product(range(min(len(content), 300)), (0, 128, 255)):
+    for place, value in itertools.product(range(min(len(content), 260)), (0, 255)):
         (tmp_path / "a.tiff").write_bytes(content[:place] + bytes([value]) + content[place + 1 :])
         try:
             read_cloud(tmp_path / "a.tiff")

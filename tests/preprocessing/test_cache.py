@@ -144,13 +144,16 @@ def test_pickles_are_never_loaded(tmp_path: Path, sample: PreparedSample) -> Non
 def test_interrupted_writing_leaves_nothing(
     tmp_path: Path, sample: PreparedSample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(stream: object, **arrays: object) -> None:
-        stream.write(b"PK half")  # type: ignore[attr-defined]  # a binary file
+    seen = []
+
+    def interrupted(temporary: Path, target: Path) -> None:
+        seen.extend([temporary.parent == target.parent, temporary.stat().st_size > 1000, target.exists()])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cache_module.np, "savez", interrupted)
+    monkeypatch.setattr(Path, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         SampleCache(tmp_path).fetch(KEY, sample.record, lambda: sample)
+    assert seen == [True, True, False]
     assert files(tmp_path) == []
 
 

@@ -54,7 +54,7 @@ def blobs(seed: int, count: int, spread: float) -> NDArray[np.float64]:
     spread=st.sampled_from([1e-4, 0.002, 0.006, 0.02]),
     min_points=st.sampled_from([1, 2, 5, 30]),
 )
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 def test_labels_are_those_of_dbscan(seed: int, count: int, spread: float, min_points: int) -> None:
     points = blobs(seed, count, spread)
     labels = dbscan(points, distance=0.006, min_points=min_points)
