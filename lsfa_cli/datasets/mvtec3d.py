@@ -95,7 +95,7 @@ class Mvtec3d:
                 message, hint=f"This folder is a category itself. Use the one above: {self.root.absolute().parent}"
             )
         for folder in _folders(self.root):
-            if any(_is_category(inner) for inner in _folders(folder)):
+            if _holds_categories(folder):
                 return DataError(message, hint=f"The categories are one folder down. Use {folder}")
         return DataError(message, hint=ROOT_HINT)
 
@@ -109,6 +109,13 @@ class Synthetic(Mvtec3d):
 
 def _is_category(folder: Path) -> bool:
     return is_folder(folder / "train" / GOOD)
+
+
+def _holds_categories(folder: Path) -> bool:
+    try:
+        return any(_is_category(inner) for inner in _folders(folder))
+    except DataError:  # a folder beside the data set that may not be listed
+        return False
 
 
 def _entries(folder: Path) -> list[Path]:

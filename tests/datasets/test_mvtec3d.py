@@ -1,10 +1,11 @@
 """MVTec 3D-AD: its layout, and what is said when files are not where they should be."""
 
+import errno
 import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +135,23 @@ def test_root_that_is_a_category_names_the_folder_above(root: Path, monkeypatch:
 def test_root_one_level_too_high_names_the_folder_below(root: Path) -> None:
     error = failure(Mvtec3d(root.parent).categories)
     assert error.hint == f"The categories are one folder down. Use {root}"
+
+
+def test_folder_beside_the_data_set_that_may_not_be_listed_does_no_harm(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root.parent / "locked").mkdir()
+    listed = Path.iterdir
+
+    def denied(path: Path) -> Iterator[Path]:
+        if path.name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return listed(path)
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    assert failure(Mvtec3d(root.parent).categories).hint == f"The categories are one folder down. Use {root}"
+    error = failure(Mvtec3d(root.parent / "locked").categories)
+    assert error.message == f"{root.parent / 'locked'} cannot be listed: Permission denied."
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
