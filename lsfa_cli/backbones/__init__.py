@@ -102,10 +102,10 @@ def split_name(text: str) -> tuple[str, str, dict[str, str]]:
     row, _, model = name.partition(":")
     arguments: dict[str, str] = {}
     for part in filter(None, query.split("&")):
-        key, equals, value = part.partition("=")
+        key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or not key:
             raise UsageError(f"backbone '{text}': '{part}' is not of the form argument=value.")
         if key in arguments:
             raise UsageError(f"backbone '{text}': {key} is given twice.")
-        arguments[key.strip()] = value.strip()
+        arguments[key] = value
     return row.strip(), model.strip(), arguments

@@ -9,6 +9,7 @@ projection, a 3D backbone no local average.
 """
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -110,7 +111,7 @@ def _number(text: str, kind: type[int] | type[float]) -> int | float:
         value = kind(text)
     except ValueError:
         raise ValueError(f"expected {'a whole number' if kind is int else 'a number'}") from None
-    if not np.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("expected a finite number")
     return value
 

@@ -11,6 +11,7 @@ import inspect
 import math
 import re
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,10 @@ from lsfa_cli.backbones.downloads import find_pretrained
 from lsfa_cli.errors import UnknownNameError, UsageError, WeightsError
 from lsfa_cli.samples import Modality, PatchFeatures, PreparedSample
 
-_STRIDES = (8, 16)
+STRIDES = (8, 16)
 _OWN_KEYWORDS = frozenset(
     {"pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "features_only"}
-    | {"num_classes", "in_chans", "img_size", "model", "options", "scriptable", "exportable"}
+    | {"num_classes", "in_chans", "img_size", "model", "options", "feature_cls", "scriptable", "exportable"}
 )
 _NAMES_SUGGESTED = 5
 
@@ -108,7 +109,7 @@ class TimmImages:
         self.identity: dict[str, IdentityValue] = {
             "name": f"timm:{full_name if weights is None else configuration['architecture']}",
             "arguments": resolved.canonical(),
-            "weights": f"sha256:{weight_files.file_digest(file)}",
+            "weights": weight_files.file_digest(file),
         }
 
     def patches(self, samples: Sequence[PreparedSample]) -> list[PatchFeatures]:
@@ -259,7 +260,9 @@ def _convert(state: dict[str, Tensor], whole: nn.Module, architecture: str) -> d
     if convert is None:
         return state
     try:
-        return dict(convert(dict(state), whole))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on the speed of timm's own code
+            return dict(convert(dict(state), whole))
     except (KeyError, ValueError, TypeError, RuntimeError, AttributeError, AssertionError, IndexError):
         return state  # not a checkpoint of this family; matching its names then says in which way
 
@@ -269,10 +272,11 @@ def _features_only(arguments: TimmArguments, configuration: Mapping[str, Any], i
     indices = arguments.out_indices
     if not indices:
         strides = _indices_by_stride(_create(arguments, configuration, image_size, features_only=True))
-        indices = tuple(strides[stride] for stride in _STRIDES if stride in strides)
+        indices = tuple(strides[stride] for stride in STRIDES if stride in strides)
         if not indices:
+            wanted, there = " or ".join(map(str, STRIDES)), ", ".join(map(str, strides))
             raise UsageError(
-                f"timm:{arguments.model} has no feature map of stride 8 or 16, only {', '.join(map(str, strides))}.",
+                f"timm:{arguments.model} has no feature map of stride {wanted}, only {there}.",
                 hint=f"Choose by index: timm:{arguments.model}?out_indices={next(iter(strides.values()), 0)}",
             )
     return _create(arguments, configuration, image_size, features_only=True, out_indices=indices)

@@ -7,6 +7,7 @@
 import argparse
 import hashlib
 import pickle
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -31,7 +32,7 @@ _NAMES_SHOWN = 4
 
 
 class Match(NamedTuple):
-    """A state dict that fits a model, and the names of the file that the model has no use for."""
+    """A state dict that fits a model, and the names of the file that the model has no use for, sorted."""
 
     state: dict[str, Tensor]
     dropped: tuple[str, ...]
@@ -99,7 +100,8 @@ def readable(path: Path) -> Iterator[None]:
 def _load_pytorch(path: Path) -> Any:
     """The content of a PyTorch file, of plain data only: a pickle that names other code is refused."""
     try:
-        with _plain_data_allowed():
+        with _plain_data_allowed(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of unusual pickles: they are read or refused
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "GLOBAL" not in str(error) and "Unsupported" not in str(error):
@@ -169,7 +171,7 @@ def match(state: StateDict, wanted: StateDict, *, file: Path, model: str) -> Mat
                 hint="The file belongs to another size of this model: name that model, or give its file.",
             )
     kept = {name: state.get(name, value) for name, value in wanted.items()}
-    return Match(kept, tuple(name for name in state if name not in wanted))
+    return Match(kept, tuple(sorted(name for name in state if name not in wanted)))
 
 
 def _weights(wanted: StateDict) -> Iterator[tuple[str, Tensor]]:
