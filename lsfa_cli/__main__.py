@@ -1,5 +1,6 @@
 """`lsfa` and `python -m lsfa_cli`."""
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -10,6 +11,8 @@ from lsfa_cli.commands.guard import INTERRUPTED
 
 def main() -> None:
     """Run the command line."""
+    # Threads of a matrix product wait for each other by spinning, which on a busy machine makes it several times slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         app(prog_name="lsfa")

@@ -1,9 +1,12 @@
 """Fixtures that every test folder uses."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `lsfa` does, and before anything loads PyTorch
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
