@@ -89,7 +89,7 @@ def demo(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure speed and memory (tests/benchmarks)."""
     install(session)
-    session.run("pytest", "tests/benchmarks", *session.posargs, env=ENVIRONMENT)
+    session.run("pytest", "-s", "tests/benchmarks", *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session(default=False)
