@@ -129,7 +129,7 @@ SCORES = Schema(
     {
         "dataset": "name of the data set",
         "category": "name of the category",
-        "method": "what made the scores: LSFA, its baseline without an adaptor, or the untrained control",
+        "method": "what made the scores: LSFA, baseline (no adaptor) or control (untrained adaptor)",
         "backbones": "JSON: modality -> what made its features",
         "remarks": "JSON: what a reader of the figures must know, such as a training that was stopped",
     },

@@ -13,7 +13,7 @@ from lsfa_cli.metrics import aupro_limits, image_auroc, pixel_auroc
 from lsfa_cli.samples import MODALITIES
 from lsfa_cli.settings import ReportSettings
 from lsfa_cli.stages.progress import NoProgress, Progress
-from lsfa_cli.stages.score import BASELINE_METHOD, FUSED
+from lsfa_cli.stages.score import BASELINE_METHOD, FUSED, METHODS
 from lsfa_cli.tables.formats import render
 from lsfa_cli.tables.published import matching, published
 from lsfa_cli.tables.results import Result, differences, with_means
@@ -73,6 +73,8 @@ def report(
                 result.failures.append((file.scores, error))
             advance(1)
     result.notes["features"] = "; ".join(backbones)
+    shown = {row.method.partition(" [")[0] for row in result.results}
+    result.notes.update({name: meaning for name, meaning in METHODS.items() if name in shown})
     return result
 
 

@@ -27,8 +27,13 @@ from lsfa_cli.stages.recorded import device_of, recorded
 
 FUSED = "fused"
 
-# What the numbers are called in tables.
-LSFA, BASELINE_METHOD, CONTROL_METHOD = "LSFA", "PatchCore (no adaptor)", "untrained adaptor (control)"
+# What the numbers are called in tables, and what that means.
+LSFA, BASELINE_METHOD, CONTROL_METHOD = "LSFA", "baseline", "control"
+METHODS: Mapping[str, str] = {
+    LSFA: "trained adaptors",
+    BASELINE_METHOD: "PatchCore: no adaptor",
+    CONTROL_METHOD: "adaptors as they started, never trained",
+}
 
 Arrays = Mapping[Modality, NDArray[np.floating]]
 
