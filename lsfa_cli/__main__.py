@@ -11,7 +11,7 @@ from lsfa_cli.commands.guard import INTERRUPTED
 
 def main() -> None:
     """Run the command line."""
-    # Threads of a matrix product wait for each other by spinning, which on a busy machine makes it several times slower.
+    # By default threads spin while they wait for each other, which on a busy machine is several times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
