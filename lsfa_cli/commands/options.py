@@ -69,10 +69,9 @@ def with_settings(
 
 
 def _own_parameters(function: Callable[..., None]) -> list[inspect.Parameter]:
-    hints = typing.get_type_hints(function, include_extras=True)
     parameters = list(inspect.signature(function).parameters.values())[1:]
     return [
-        parameter.replace(annotation=hints[parameter.name], kind=inspect.Parameter.KEYWORD_ONLY)
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for parameter in parameters
         if parameter.name not in ("rerun", "dry_run")
     ]
@@ -92,8 +91,8 @@ def _parameter(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
     declaration = f"{flag}/--no-{flag[2:]}" if field.annotation is bool else flag
     option = typer.Option(
         declaration,
-        help=field.description,
-        show_default=_shown(field),
+        help=f"{field.description}{_shown(field)}",
+        show_default=False,
         rich_help_panel=panel,
         metavar=_METAVARS.get(name),
     )
@@ -111,10 +110,13 @@ def _bare(annotation: Any) -> Any:
     return annotation
 
 
-def _shown(field: FieldInfo) -> str | bool:
+def _shown(field: FieldInfo) -> str:
+    """The default in words; Typer would show the None that stands for "not given"."""
+    if field.default is None:
+        return ""
     if isinstance(field.default, bool):
-        return "on" if field.default else "off"
-    return False if field.default is None else str(field.default)
+        return f" Default: {'on' if field.default else 'off'}."
+    return f" Default: {field.default}."
 
 
 def _common(name: str, kind: Any, default: Any, *flags: str, help: str, **more: Any) -> inspect.Parameter:

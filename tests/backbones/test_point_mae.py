@@ -207,12 +207,12 @@ def test_every_published_form_of_the_names_is_taken(state, tmp_path, prefix):
 
 def test_what_is_dropped_is_named(checkpoint, state, tmp_path):
     _, notes = load_encoder(checkpoint)
-    assert notes == ("point_mae: left out what is not the encoder's: mask_token, MAE_decoder (2), increase_dim",)
+    assert notes == ("point_mae: left out what is not the encoder's: MAE_decoder (2), increase_dim, mask_token",)
     path = tmp_path / "finetuned.pth"
     more = {"module.cls_token": torch.zeros(1, 1, 384), "module.cls_pos": torch.zeros(1, 1, 384)}
     more["module.cls_head_finetune.0.weight"] = torch.zeros(256, 768)
     torch.save({"base_model": prefixed(state, "module.") | more}, path)
-    assert load_encoder(path)[1][0].endswith(": cls_token, cls_pos, cls_head_finetune")
+    assert load_encoder(path)[1][0].endswith(": cls_head_finetune, cls_pos, cls_token")
 
 
 def test_half_precision_and_a_missing_counter_are_mended(state, tmp_path):
