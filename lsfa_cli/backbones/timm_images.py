@@ -93,6 +93,7 @@ class TimmImages:
         configuration = _configuration(arguments.model)
         full_name = f"{configuration['architecture']}.{configuration['tag']}".rstrip(".")
         file = weights or find_pretrained(full_name, configuration)
+        weight_files.require_file(file)
         self.device = torch.device(device)
         self.image_size = image_size
         self.local_average = local_average
@@ -162,6 +163,9 @@ def _literal(text: str) -> OptionValue:
 def _configuration(model: str) -> dict[str, Any]:
     """timm's `pretrained_cfg` of a model name, with or without a tag; `UnknownNameError` names the nearest."""
     architecture, _, tag = model.partition(".")
+    renamed: Mapping[str, str] = getattr(sys.modules["timm.models._registry"], "_deprecated_models", {})
+    if renamed.get(model):
+        raise _unknown("timm model", model, [renamed[model]])
     if not timm.is_model(architecture):
         raise _unknown("timm model", model, timm.list_models())
     if tag and model not in timm.list_models(f"{architecture}.*", pretrained=True):

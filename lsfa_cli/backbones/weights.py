@@ -85,11 +85,16 @@ def read_state_dict(path: Path, *, wrappers: Iterable[str] = _WRAPPERS) -> dict[
     return tensors
 
 
+def require_file(path: Path) -> None:
+    """`WeightsError` when there is no file at `path`."""
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file.", hint="Check the path given as weights.")
+
+
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
     """Turns what readers raise for missing and damaged files into a `WeightsError` that names the file."""
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such weights file.", hint="Check the path given as weights.")
+    require_file(path)
     try:
         yield
     except (SafetensorError, OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
