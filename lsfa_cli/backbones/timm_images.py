@@ -138,6 +138,8 @@ class TimmImages:
         size = self.image_size
         try:
             maps = self.feature_maps(torch.zeros(1, 3, size, size, device=self.device))
+        except torch.cuda.OutOfMemoryError:
+            raise  # a RuntimeError too, but not the size's fault
         except (RuntimeError, AssertionError, ValueError) as error:
             raise UsageError(f"timm:{model} cannot take images of {size} x {size} pixels: {error}") from error
         return maps.shape[1], maps.shape[3]
