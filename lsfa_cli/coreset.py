@@ -47,13 +47,6 @@ def random_projection(
     return lambda features: _as_float32(projection.transform(_as_float32(features)))
 
 
-def reduce_dimension(features: FloatArray, seed: int, eps: float = 0.9) -> NDArray[np.float32]:
-    """All of `features` (N, D), N >= 1, under their `random_projection`: (N, K) float32 with K <= D."""
-    total, dimension = features.shape
-    project = random_projection(total, dimension, seed, eps)
-    return np.concatenate([project(features[rows]) for rows in _chunks(total)])
-
-
 def greedy_coreset(
     features: FloatArray,
     count: int,

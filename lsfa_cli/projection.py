@@ -106,16 +106,14 @@ def to_patches(features: FloatArray, matrix: Matrix, valid: BoolArray, grid: int
     return PatchFeatures(values=values, valid=covered, grid=grid)
 
 
-def repeat_grid(values: FloatArray, grid: int, target_grid: int) -> FloatArray:
-    """Patches of one raster at the positions of another, nearest below: (grid^2, D) -> (target_grid^2, D).
+def repeat_index(grid: int, target_grid: int) -> NDArray[np.int64]:
+    """Which patch of a `grid` raster lies at each position of a target raster, nearest below: (target_grid^2,).
 
-    Row i of the target takes row floor(i * grid / target_grid): 28 x 28 image patches at the 56 x 56 positions.
+    Position (r, c) takes patch (floor(r * grid / target_grid), floor(c * grid / target_grid)): `values[index]` are
+    28 x 28 image patches at the 56 x 56 positions of the 3D scan.
     """
-    if len(values) != grid * grid:
-        raise ValueError(f"{len(values)} patches do not fill a {grid} x {grid} grid")
     source = np.arange(target_grid) * grid // target_grid
-    repeated: FloatArray = values[(source[:, None] * grid + source[None, :]).ravel()]
-    return repeated
+    return (source[:, None] * grid + source[None, :]).ravel()
 
 
 def _checked(rule: Rule) -> Rule:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lsfa_cli.projection import repeat_index
 from lsfa_cli.samples import Modality, PatchFeatures
 from lsfa_cli.standardisation import PatchSource, Standardisation
 
@@ -40,11 +41,9 @@ class Batch:
 def shared_rows(rgb: PatchFeatures, xyz: PatchFeatures) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows of the valid patches of both modalities at the positions valid in 3D, RGB repeated to the 3D grid.
 
-    Position (r, c) of the 3D grid of side G lies in the image patch (floor(r g / G), floor(c g / G)) of the
-    native grid of side g. Positions whose image patch is invalid are left out.
+    Positions whose image patch is invalid are left out.
     """
-    side = np.arange(xyz.grid) * rgb.grid // xyz.grid
-    native = (side[:, None] * rgb.grid + side[None, :]).ravel()
+    native = repeat_index(rgb.grid, xyz.grid)
     both = np.flatnonzero(xyz.valid & rgb.valid[native])
     rgb_row = np.cumsum(rgb.valid) - 1
     xyz_row = np.cumsum(xyz.valid) - 1

@@ -19,7 +19,6 @@ from lsfa_cli.coreset import (
     greedy_coreset,
     random_coreset,
     random_projection,
-    reduce_dimension,
     squared_distances,
 )
 
@@ -281,10 +280,10 @@ def test_projection_equals_scikit_learn() -> None:
     features = random_points(9000, 400)  # more rows than a chunk
     expected = SparseRandomProjection(eps=0.9, random_state=3).fit_transform(features)
     assert expected.shape[1] < 400
-    reduced = reduce_dimension(features, seed=3)
+    project = random_projection(9000, 400, seed=3)
+    reduced = project(features)
     assert reduced.dtype == np.float32
     np.testing.assert_array_equal(reduced, expected)
-    project = random_projection(9000, 400, seed=3)
     np.testing.assert_array_equal(
         project(features[50:60].astype(np.float16)), project(features[50:60].astype(np.float16).astype(np.float32))
     )
@@ -294,5 +293,5 @@ def test_projection_equals_scikit_learn() -> None:
 def test_projection_that_would_not_shrink_returns_the_input() -> None:
     for total, dimension in ((1000, 33), (1, 50), (2, 3)):
         features = random_points(total, dimension)
-        np.testing.assert_array_equal(reduce_dimension(features, seed=0), features)
-    assert reduce_dimension(random_points(5, 3).astype(np.float64), seed=0).dtype == np.float32
+        np.testing.assert_array_equal(random_projection(total, dimension, seed=0)(features), features)
+    assert random_projection(5, 3, seed=0)(random_points(5, 3).astype(np.float64)).dtype == np.float32

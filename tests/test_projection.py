@@ -9,7 +9,7 @@ from lsfa_cli.projection import (
     patch_validity,
     pooling_matrix,
     projection_matrix,
-    repeat_grid,
+    repeat_index,
     to_patches,
 )
 
@@ -160,18 +160,15 @@ def test_no_valid_pixel_gives_no_patches(rule):
     assert not patches.valid.any()
 
 
-def test_repeat_grid():
-    values = np.arange(4.0)[:, None]
-    assert repeat_grid(values, 2, 4)[:, 0].tolist() == [0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 3, 3, 2, 2, 3, 3]
-    assert repeat_grid(values, 2, 3)[:, 0].tolist() == [0, 0, 1, 0, 0, 1, 2, 2, 3]
-    with pytest.raises(ValueError, match="do not fill"):
-        repeat_grid(values, 3, 4)
+def test_repeat_index():
+    assert repeat_index(2, 4).tolist() == [0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 3, 3, 2, 2, 3, 3]
+    assert repeat_index(2, 3).tolist() == [0, 0, 1, 0, 0, 1, 2, 2, 3]
 
 
 def test_repeating_28_to_56_is_the_adaptive_mean_of_the_public_code():
     values = np.random.default_rng(5).standard_normal((28 * 28, 3))
     pooled = functional.adaptive_avg_pool2d(torch.from_numpy(values.T.reshape(1, 3, 28, 28)), 56)
-    np.testing.assert_array_equal(repeat_grid(values, 28, 56), pooled[0].reshape(3, -1).numpy().T)
+    np.testing.assert_array_equal(values[repeat_index(28, 56)], pooled[0].reshape(3, -1).numpy().T)
 
 
 def test_bad_arguments_are_refused():

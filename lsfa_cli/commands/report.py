@@ -65,10 +65,9 @@ def command(
         files = [ScoresFile(path, partner) for path, partner in zip(scores, partners, strict=False)]
     else:
         files = [
-            ScoresFile(where.scores, where.features, variant)
+            ScoresFile.at(places(session.run.work, session.run.data, name, variant), variant)
             for name in _categories(session, category)
             for variant in variants(session.run.work, session.run.data, name)
-            for where in [places(session.run.work, session.run.data, name, variant)]
         ]
     if not files:
         raise ArtifactError(f"no scores under {session.run.work / session.run.data}", hint="Make them with: lsfa score")

@@ -59,8 +59,7 @@ def command(
         for step in stages.run_category(job, name, Mode(rerun, dry_run), session.console):
             tell(session, step.stage, name, step.outcome, step.variant)
         for variant in chosen:
-            where = places(job.work, dataset.name, name, variant.name)
-            scored.append(ScoresFile(where.scores, where.features, variant.name))
+            scored.append(ScoresFile.at(places(job.work, dataset.name, name, variant.name), variant.name))
 
     try:
         each_category(session, categories, work)

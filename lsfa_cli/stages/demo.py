@@ -12,7 +12,7 @@ from lsfa_cli.preprocessing.cache import SampleCache
 from lsfa_cli.settings import AdaptSettings, BankSettings, ExtractSettings, ReportSettings, ScoreSettings
 from lsfa_cli.stages.making import Mode
 from lsfa_cli.stages.pictures import write_pictures, write_sheet
-from lsfa_cli.stages.places import places
+from lsfa_cli.stages.places import BASELINE, CONTROL, places
 from lsfa_cli.stages.progress import Progress, so_far
 from lsfa_cli.stages.report import Report, ScoresFile, report
 from lsfa_cli.stages.run import Job, Step, baseline, control, method, run_category
@@ -107,10 +107,9 @@ def run_demo(
 def conclude(where: DemoPlaces, categories: Sequence[str], progress: Progress) -> Report:
     """Measure, and write the table and the pictures."""
     files = [
-        ScoresFile(found.scores, found.features, variant)
+        ScoresFile.at(places(where.work, "synthetic", category, variant), variant)
         for category in categories
-        for variant in ("baseline", "control", "")
-        for found in [places(where.work, "synthetic", category, variant)]
+        for variant in (BASELINE, CONTROL, "")
     ]
     result = report(files, ReportSettings(), progress=progress)
     main = [file for file in files if file.variant == ""]

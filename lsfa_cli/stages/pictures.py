@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lsfa_cli.artifacts.adaptor import read_curves
 from lsfa_cli.artifacts.features import Features, open_features
 from lsfa_cli.artifacts.files import writing_errors
 from lsfa_cli.artifacts.lineage import require_made_from
 from lsfa_cli.artifacts.scores import Scores, open_scores
+from lsfa_cli.artifacts.store import open_artifact
 from lsfa_cli.errors import UsageError
 from lsfa_cli.figures import (
     Case,
@@ -19,19 +21,19 @@ from lsfa_cli.figures import (
     case_title,
     choose_cases,
     contact_sheet,
+    curves_picture,
     map_limits,
 )  # fmt: skip
 from lsfa_cli.stages.progress import NoProgress, Progress
 from lsfa_cli.stages.report import MODALITY_NAMES, ScoresFile
 from lsfa_cli.stages.score import FUSED
 
-RAW_UNIT = "distance in standard deviations"
-
 
 def write_pictures(files: Sequence[ScoresFile], folder: Path, *, progress: Progress | None = None) -> list[Path]:
     """For every scores artifact the best, worst and median cases; returns the files written.
 
-    folder/CATEGORY[-VARIANT]/KIND.png. Needs the features artifact, which holds the pictures of the test samples.
+    folder/CATEGORY[-VARIANT]/{best,worst,median,false-alarm}.png, and training.png where there is an adaptor. Needs
+    the features artifact, which holds the pictures of the test samples.
     """
     made: list[Path] = []
     with (progress or NoProgress()).track("pictures", len(files)) as advance:
@@ -42,6 +44,7 @@ def write_pictures(files: Sequence[ScoresFile], folder: Path, *, progress: Progr
                 )
                 name = f"{scores.category}-{file.variant}" if file.variant else scores.category
                 made.extend(_cases(scores, features, folder / name))
+                made.extend(_training(scores, file.adaptor, folder / name / "training.png"))
             advance(1)
     return made
 
@@ -55,6 +58,18 @@ def write_sheet(files: Sequence[ScoresFile], path: Path, *, per_category: int = 
     with writing_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet(path, rows, limits=Limits(0.0, 1.0), unit="0 median, 1 top of the category's scores")
+
+
+def _training(scores: Scores, adaptor: Path | None, path: Path) -> list[Path]:
+    """The curves of the training that these scores rest on, where it is there and had any step."""
+    if adaptor is None or not adaptor.is_file() or "adaptor" not in scores.artifact.inputs:
+        return []
+    with open_artifact(adaptor, "adaptor") as artifact:
+        if artifact.content_hash != scores.artifact.inputs["adaptor"] or artifact.settings["steps"] == 0:
+            return []
+        title = f"{scores.category}, training of the adaptors: {artifact.attributes['stopped']}"
+        curves_picture(path, read_curves(artifact), title=title)
+    return [path]
 
 
 def _features_of(file: ScoresFile) -> Path:

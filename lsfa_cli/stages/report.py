@@ -12,6 +12,7 @@ from lsfa_cli.errors import ArtifactError, LsfaError, UndefinedMetricError, Usag
 from lsfa_cli.metrics import aupro_limits, image_auroc, pixel_auroc
 from lsfa_cli.samples import MODALITIES
 from lsfa_cli.settings import ReportSettings
+from lsfa_cli.stages.places import BASELINE, CONTROL, Places
 from lsfa_cli.stages.progress import NoProgress, Progress
 from lsfa_cli.stages.score import BASELINE_METHOD, FUSED, METHODS
 from lsfa_cli.tables.formats import render
@@ -24,14 +25,21 @@ PUBLISHED_LIMIT = 0.3
 
 @dataclass(frozen=True)
 class ScoresFile:
-    """One scores artifact to report. features: where its features should be, to see whether they are still the same.
+    """One scores artifact to report, and where what it was made from should be.
 
-    variant: the folder it lies in, to tell apart scores that were made by the same method.
+    features: to see whether they are still the same, and for pictures. adaptor: for the curves of its training.
+    variant: the folder the scores lie in, to tell apart scores that were made by the same method.
     """
 
     scores: Path
     features: Path | None = None
+    adaptor: Path | None = None
     variant: str = ""
+
+    @classmethod
+    def at(cls, places: Places, variant: str = "") -> "ScoresFile":
+        """The scores at their usual place."""
+        return cls(places.scores, places.features, places.adaptor, variant)
 
 
 @dataclass
@@ -110,7 +118,7 @@ def _measure_file(
             with open_features(file.features) as features:
                 mend = f"lsfa score --category {scores.category}"
                 require_made_from(scores.artifact, "features", features.artifact, mend)
-        method = scores.method if file.variant in ("", "baseline", "control") else f"{scores.method} [{file.variant}]"
+        method = scores.method if file.variant in ("", BASELINE, CONTROL) else f"{scores.method} [{file.variant}]"
         names = [name for name in (*MODALITIES, FUSED) if name in scores.image]
         if settings.modality != "both":
             names = [name for name in names if name == settings.modality]

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from tests.end_to_end.conftest import Place, runner
+from tests.end_to_end.conftest import QUICK, Place, runner
 
 TRAIN = Path("fitting/train/good")
 
@@ -257,6 +257,7 @@ def environment(place: Place) -> dict[str, str]:
 
     run = json.loads(place.lsfa("settings", "--json").stdout)["run"]
     return {
+        **QUICK,
         "LSFA_DATA": run["data"]["value"],
         "LSFA_DATA_ROOT": run["root"]["value"],
         "LSFA_CACHE": run["cache"]["value"],

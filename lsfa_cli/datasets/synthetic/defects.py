@@ -247,16 +247,6 @@ def stain(rng: np.random.Generator, severity: float, place: Place, part: Part) -
     return _tint(place, 1.8 * radius, weight, factor.astype(np.float32))
 
 
-def discolouration(rng: np.random.Generator, severity: float, place: Place, part: Part) -> Defect:
-    """A soft patch of another hue, yellowed or bleached: 8 to 28 % in one channel, 3 to 5 mm in radius."""
-    radius = _between(2.8, 4.6, severity)
-    relative = _blob(rng, place, radius, 0.4)
-    amount = _between(0.08, 0.28, severity)
-    hues = np.array([[0.1, -0.1, -1.0], [0.5, 0.1, -0.6], [-0.9, -0.3, 0.2]])
-    factor = 1.0 + amount * hues[int(rng.integers(len(hues)))]
-    return _tint(place, 1.8 * radius, lambda points: smoothstep(1.1, 0.5, relative(points)), factor.astype(np.float32))
-
-
 def scratch(rng: np.random.Generator, severity: float, place: Place, part: Part) -> Defect:
     """A hairline scratch: 7 to 12 mm long, 0.5 to 0.8 mm wide, 15 to 80 % brighter or darker, broken in places."""
     half_length = _between(3.5, 6.0, severity)

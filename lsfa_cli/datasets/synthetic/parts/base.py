@@ -69,11 +69,6 @@ def smooth_union(first: Array, second: Array, radius_mm: float) -> Array:
     return result
 
 
-def smooth_intersection(first: Array, second: Array, radius_mm: float) -> Array:
-    """The intersection of two solids, its edge rounded with about `radius_mm`."""
-    return -smooth_union(-first, -second, radius_mm)
-
-
 def slab(coordinate: Array, centre: float, half: float) -> Array:
     """The solid between two parallel planes."""
     result: Array = np.abs(coordinate - np.float32(centre)) - np.float32(half)
