@@ -82,7 +82,7 @@ def report(
             advance(1)
     result.notes["features"] = "; ".join(backbones)
     shown = {row.method.partition(" [")[0] for row in result.results}
-    result.notes.update({name: meaning for name, meaning in METHODS.items() if name in shown})
+    result.notes["methods"] = "; ".join(f"{name}: {meaning}" for name, meaning in METHODS.items() if name in shown)
     return result
 
 

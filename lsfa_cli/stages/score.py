@@ -31,7 +31,7 @@ FUSED = "fused"
 LSFA, BASELINE_METHOD, CONTROL_METHOD = "LSFA", "baseline", "control"
 METHODS: Mapping[str, str] = {
     LSFA: "trained adaptors",
-    BASELINE_METHOD: "PatchCore: no adaptor",
+    BASELINE_METHOD: "PatchCore, no adaptor",
     CONTROL_METHOD: "adaptors as they started, never trained",
 }
 

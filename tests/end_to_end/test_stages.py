@@ -163,9 +163,10 @@ def test_baseline_control_and_fusions(place: Place) -> None:
     done = place.lsfa("score", "--category", "fitting", "--variant", "control", "--fusion", "ocsvm", expect=4)
     assert "lsfa bank --ocsvm" in done.stderr
     place.lsfa("score", "--category", "fitting", "--variant", "control")
-    text = place.lsfa("report").stdout
-    assert "control" in text
-    assert "baseline" in text
+    for format in ("markdown", "csv", "json", "latex"):
+        text = place.lsfa("report", "--format", format).stdout
+        assert "control: adaptors as they started" in text
+        assert "baseline: PatchCore" in text
 
 
 def test_run_makes_everything_once_and_then_nothing(place: Place) -> None:
