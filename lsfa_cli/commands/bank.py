@@ -10,7 +10,7 @@ from lsfa_cli.commands.options import (
     VariantName,
     with_settings,
 )
-from lsfa_cli.commands.running import each_category, extracted_categories, require_single, tell, tell_next
+from lsfa_cli.commands.running import each_category, extracted_categories, refuse_both, require_single, tell, tell_next
 from lsfa_cli.stages.making import Mode
 from lsfa_cli.stages.places import BASELINE, places
 
@@ -34,6 +34,7 @@ def command(
     Without an adaptor the bank is PatchCore's, the baseline.
     """
     settings = session.stage("bank")
+    refuse_both(no_adaptor, adaptor_file)
     categories = extracted_categories(session, category, features)
     require_single(categories, features=features, adaptor_file=adaptor_file, out=out)
     variant = variant or (BASELINE if no_adaptor else "")

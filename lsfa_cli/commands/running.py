@@ -46,6 +46,12 @@ def require_single(categories: Sequence[str], **files: Path | None) -> None:
         raise UsageError(f"{named[0]} names one file, but {len(categories)} categories are asked for: use --category")
 
 
+def refuse_both(no_adaptor: bool, adaptor_file: Path | None) -> None:
+    """An adaptor cannot be left out and named."""
+    if no_adaptor and adaptor_file is not None:
+        raise UsageError("--no-adaptor and --adaptor-file contradict each other: give one of them")
+
+
 def each_category(session: Session, categories: Iterable[str], work: Callable[[str], None]) -> None:
     """Work on every category. A failure is reported and does not stop the others; the end says which failed.
 

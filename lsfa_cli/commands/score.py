@@ -11,7 +11,7 @@ from lsfa_cli.commands.options import (
     VariantName,
     with_settings,
 )
-from lsfa_cli.commands.running import each_category, extracted_categories, require_single, tell, tell_next
+from lsfa_cli.commands.running import each_category, extracted_categories, refuse_both, require_single, tell, tell_next
 from lsfa_cli.stages.making import Mode
 from lsfa_cli.stages.places import BASELINE, places
 
@@ -33,6 +33,7 @@ def command(
 ) -> None:
     """Score the test samples of each category: image scores and anomaly maps (scores.h5)."""
     settings = session.stage("score")
+    refuse_both(no_adaptor, adaptor_file)
     categories = extracted_categories(session, category, features)
     require_single(categories, features=features, adaptor_file=adaptor_file, bank=bank, out=out)
     variant = variant or (BASELINE if no_adaptor else "")

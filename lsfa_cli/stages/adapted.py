@@ -77,9 +77,9 @@ def coarse_validity(valid: BoolArray, grid: int, target: int) -> BoolArray:
 
 
 def fitted_adaptors(
-    features: Features, adaptor: Artifact | None, modalities: Sequence[Modality]
+    features: Features, adaptor: Artifact | None, modalities: Sequence[Modality], device: str
 ) -> dict[Modality, FittedAdaptor]:
-    """The adaptors to apply; without an adaptor artifact they standardise only."""
+    """The adaptors to apply, on a device; without an adaptor artifact they standardise only."""
     train = features.split("train")
     if adaptor is None:
         return {modality: FittedAdaptor(None, *standardise(train, modality)) for modality in modalities}
@@ -89,16 +89,17 @@ def fitted_adaptors(
             f"{adaptor.path} has no {missing[0]} adaptor",
             hint=f"Use --modality {adaptor_modalities(adaptor)[0]}, or run: lsfa adapt --category {features.category}",
         )
-    return {modality: _load(train, adaptor, modality) for modality in modalities}
+    return {modality: _load(train, adaptor, modality, device) for modality in modalities}
 
 
-def _load(train: SplitFeatures, adaptor: Artifact, modality: Modality) -> FittedAdaptor:
+def _load(train: SplitFeatures, adaptor: Artifact, modality: Modality, device: str) -> FittedAdaptor:
     try:
         return load_adaptor(
             str(adaptor.settings["adaptor"]),
             train.patches(0, modality).dimension,
             read_parameters(adaptor, modality),
             Standardisation(*read_pair(adaptor, f"{modality}/standardisation")),
+            device=device,
         )
     except ValueError as error:
         raise ArtifactError(f"{adaptor.path}: {error}", hint="Run: lsfa adapt") from error

@@ -69,7 +69,7 @@ class _Building:
                 f"{features.artifact.path} has no 3D features, and --rgb-foreground needs their valid patches",
                 hint="Run: lsfa extract --modality both",
             )
-        self._adaptors = fitted_adaptors(features, adaptor, modalities)
+        self._adaptors = fitted_adaptors(features, adaptor, modalities, device_of(settings.device))
         # normal samples: the validation split, or training samples scored without their own patches
         self._calibration: Split = "validation" if features.has("validation") else "train"
 

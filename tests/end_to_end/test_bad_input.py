@@ -136,6 +136,7 @@ USAGE = [
     (["inspect", "absent.h5"], 4, "no artifact at absent.h5"),
     (["extrct"], 2, "Did you mean 'extract'?"),
     (["bank", "--coreset-ratio", "2"], 2, "coreset_ratio = 2.0 (--coreset-ratio)"),
+    (["bank", "--no-adaptor", "--adaptor-file", "a.h5"], 2, "contradict"),
     (["synthesize", "made", "--category", "bolt"], 2, "Known: biscuit"),
 ]
 
