@@ -1,6 +1,5 @@
 """`lsfa report`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +7,8 @@ import typer
 
 from lsfa_cli.catalog import lookup
 from lsfa_cli.commands.options import INPUT_PANEL, Categories, Session, with_settings
-from lsfa_cli.errors import ArtifactError, LsfaError, PartialFailureError, UnknownNameError
+from lsfa_cli.commands.running import raise_failures
+from lsfa_cli.errors import ArtifactError, UnknownNameError
 from lsfa_cli.stages.places import categories as made_categories
 from lsfa_cli.stages.places import places, variants
 
@@ -72,8 +72,6 @@ def command(
     if not files:
         raise ArtifactError(f"no scores under {session.run.work / session.run.data}", hint="Make them with: lsfa score")
     result = report(files, session.stage("report"), progress=session.console)
-    for path, error in result.failures:
-        session.console.error(f"{path}: {error}")
     if result.results:
         text = result.text(format, compare_published=compare_published)
         if out is None:
@@ -84,7 +82,7 @@ def command(
     if pictures is not None:
         made = write_pictures(files, pictures, progress=session.console)
         session.console.info(f"report: {len(made)} pictures in {pictures}")
-    _leave(result.failures, len(files))
+    raise_failures(session, result.failures, len(files))
 
 
 def _categories(session: Session, chosen: list[str] | None) -> list[str]:
@@ -93,11 +91,3 @@ def _categories(session: Session, chosen: list[str] | None) -> list[str]:
         if name not in known:
             raise UnknownNameError(f"category under {session.run.work / session.run.data}", name, known)
     return chosen or known
-
-
-def _leave(failures: Sequence[tuple[Path, LsfaError]], total: int) -> None:
-    if failures:
-        codes = {error.exit_code for _, error in failures}
-        summary = PartialFailureError(f"{len(failures)} of {total} scores could not be reported")
-        summary.exit_code = codes.pop() if len(codes) == 1 else PartialFailureError.exit_code
-        raise summary

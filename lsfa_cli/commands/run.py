@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from lsfa_cli.commands.options import RUN_PANEL, Categories, Session, with_settings
-from lsfa_cli.commands.running import cache_folder, each_category, tell
+from lsfa_cli.commands.running import cache_folder, each_category, raise_failures, tell
 from lsfa_cli.datasets import open_dataset
+from lsfa_cli.errors import LsfaError
 from lsfa_cli.stages.making import Mode
 from lsfa_cli.stages.places import places
 
@@ -61,9 +62,16 @@ def command(
         for variant in chosen:
             scored.append(ScoresFile.at(places(job.work, dataset.name, name, variant.name), variant.name))
 
+    failure: LsfaError | None = None
     try:
         each_category(session, categories, work)
-    finally:
-        if scored and not dry_run:
-            result = report(scored, session.stage("report"), progress=session.console)
+    except LsfaError as error:
+        failure = error  # what was scored is still reported
+    if scored and not dry_run:
+        result = report(scored, session.stage("report"), progress=session.console)
+        if result.results:
             session.console.result(result.text("markdown"))
+        if failure is None:
+            raise_failures(session, result.failures, len(scored))
+    if failure is not None:
+        raise failure

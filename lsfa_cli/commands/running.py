@@ -68,10 +68,23 @@ def each_category(session: Session, categories: Iterable[str], work: Callable[[s
             session.console.error(f"{name}: {error}")
             failed[name] = error
     if failed:
-        summary = PartialFailureError(f"{len(failed)} of {len(names)} categories failed: {', '.join(failed)}")
-        codes = {error.exit_code for error in failed.values()}
-        summary.exit_code = codes.pop() if len(codes) == 1 else PartialFailureError.exit_code
-        raise summary
+        raise _summary(f"{len(failed)} of {len(names)} categories failed: {', '.join(failed)}", failed.values())
+
+
+def raise_failures(session: Session, failures: Sequence[tuple[Path, LsfaError]], total: int) -> None:
+    """Tell which scores could not be reported, if there are any, and leave with the exit code of their kind."""
+    for path, error in failures:
+        session.console.error(f"{path}: {error}")
+    if failures:
+        raise _summary(f"{len(failures)} of {total} scores could not be reported", [error for _, error in failures])
+
+
+def _summary(text: str, errors: Iterable[LsfaError]) -> PartialFailureError:
+    """One error for several; its exit code is theirs when they agree."""
+    summary = PartialFailureError(text)
+    codes = {error.exit_code for error in errors}
+    summary.exit_code = codes.pop() if len(codes) == 1 else PartialFailureError.exit_code
+    return summary
 
 
 def tell(session: Session, stage: str, category: str, outcome: Outcome, variant: str = "") -> None:
