@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from lsfa_cli.adaptors import FittedAdaptor
+from lsfa_cli.adaptors import ADAPTORS, FittedAdaptor, build_adaptor
+from lsfa_cli.maps import score_maps
 from lsfa_cli.memory_bank import MemoryBank
+from lsfa_cli.projection import repeat_index
 from lsfa_cli.samples import Modality, PatchFeatures
 from lsfa_cli.stages.adapted import AdaptedSplit, coarse_validity, score_split
 
@@ -75,3 +77,20 @@ def test_a_sample_is_scored_without_its_own_entries() -> None:
         np.testing.assert_allclose(scores.patches[index], distance, rtol=1e-5)
     with_own = score_split(samples, MemoryBank(rgb.reshape(-1, 5)), advanced.append)
     np.testing.assert_allclose(with_own.patches, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(ADAPTORS))
+def test_the_native_image_grid_scores_as_its_56_by_56_duplicates(name: str) -> None:
+    """METHOD 2: each 28 x 28 patch repeated 2 x 2 gives the same adapted features, scores and map."""
+    rng = np.random.default_rng(1)
+    train, test = rng.normal(size=(2, 28 * 28, 24)).astype(np.float32)
+    adaptor = FittedAdaptor(build_adaptor(name, 24, start="random", seed=0).eval(), 0.1, 1.2)
+    index = repeat_index(28, 56)
+    native = adaptor.adapt(PatchFeatures(test, np.ones(784, dtype=bool), 28))
+    repeated = adaptor.adapt(PatchFeatures(test[index], np.ones(3136, dtype=bool), 56))
+    np.testing.assert_allclose(repeated.values, native.values[index], atol=2e-5)
+    bank = MemoryBank(adaptor.adapt(PatchFeatures(train, np.ones(784, dtype=bool), 28)).values)
+    one, many = bank.score(native), bank.score(repeated)
+    assert many.image_score == pytest.approx(one.image_score, abs=1e-4)
+    np.testing.assert_allclose(many.patch_scores, one.patch_scores[index], atol=1e-4)
+    np.testing.assert_allclose(score_maps(many.patch_scores[None]), score_maps(one.patch_scores[None]), atol=1e-4)
