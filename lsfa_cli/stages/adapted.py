@@ -129,13 +129,3 @@ def score_split(
         np.array([result.image_score for result in results], dtype=np.float64),
         np.stack([result.patch_scores for result in results]),
     )
-
-
-__all__ = [
-    "AdaptedSplit",
-    "SplitScores",
-    "coarse_validity",
-    "fitted_adaptors",
-    "open_adaptor",
-    "score_split",
-]

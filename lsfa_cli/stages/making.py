@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from lsfa_cli.artifacts.lineage import RunRecord, why_outdated, write_run_record
 from lsfa_cli.artifacts.store import ArtifactWriter, create
-from lsfa_cli.stages.progress import Advance, NoProgress, Progress
+from lsfa_cli.stages.progress import NoProgress, Progress
 
 # Raised when a stage computes other numbers from the same settings and inputs, so that old artifacts are remade.
 STAGE_VERSION = {"extract": 1, "adapt": 1, "bank": 1, "score": 1}
@@ -75,6 +75,3 @@ def make(
         out, RunRecord(started.isoformat(timespec="seconds"), round(seconds, 3), sys.argv, recording.warnings)
     )
     return Outcome(out, "made", reason, summary, seconds)
-
-
-__all__ = ["STAGE_VERSION", "Advance", "Mode", "Outcome", "make"]
