@@ -107,7 +107,7 @@ def create(
     with (
         replacing(path) as temporary,
         PatientFile(temporary) as disk,
-        h5py.File(disk, "w", libver="v110") as file,
+        h5py.File(disk, "w") as file,
     ):
         file.attrs["schema"] = schema.name
         file.attrs["schema_version"] = schema.version

@@ -9,7 +9,7 @@ import hashlib
 import pickle
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,9 @@ StateDict = Mapping[str, Tensor]
 
 PYTORCH_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt")
 """Files that `torch.load` reads."""
+
+_PLAIN_DATA = [argparse.Namespace]
+"""What a pickle may hold beside tensors: DINO's full checkpoints keep their options in a Namespace of plain values."""
 
 _WRAPPERS = ("state_dict_ema", "model_ema", "teacher", "state_dict", "model")
 _PREFIXES = ("module.", "backbone.", "model.", "encoder.")
@@ -105,7 +108,7 @@ def readable(path: Path) -> Iterator[None]:
 def _load_pytorch(path: Path) -> Any:
     """The content of a PyTorch file, of plain data only: a pickle that names other code is refused."""
     try:
-        with _plain_data_allowed(), warnings.catch_warnings():
+        with torch.serialization.safe_globals(_PLAIN_DATA), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of unusual pickles: they are read or refused
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -116,12 +119,6 @@ def _load_pytorch(path: Path) -> Any:
             hint="Where you trust the file, load it once with PyTorch and save only its state_dict(), "
             "best as .safetensors.",
         ) from error
-
-
-def _plain_data_allowed() -> AbstractContextManager[Any]:
-    """Lets `argparse.Namespace` through, in which DINO's full checkpoints keep their options: it only holds values."""
-    safe_globals = getattr(torch.serialization, "safe_globals", None)  # new in PyTorch 2.5
-    return nullcontext() if safe_globals is None else safe_globals([argparse.Namespace])
 
 
 def _unwrap(content: Any, wrappers: tuple[str, ...]) -> Mapping[Any, Any]:

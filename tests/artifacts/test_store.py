@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import h5py
@@ -44,7 +45,9 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 
 
 def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
-    first, second = make(tmp_path / "one.h5"), make(tmp_path / "other" / "two.h5")
+    first = make(tmp_path / "one.h5")
+    time.sleep(1.1)  # times in a file count seconds
+    second = make(tmp_path / "other" / "two.h5")
     assert first.read_bytes() == second.read_bytes()
     assert make(tmp_path / "three.h5", 0.25).read_bytes() != first.read_bytes()
 

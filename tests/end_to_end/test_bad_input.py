@@ -172,7 +172,7 @@ def test_pickled_weights_that_run_code_are_refused(place: Place) -> None:
     path = place.folder / "weights.pth"
     path.write_bytes(pickle.dumps({"state_dict": Harm()}, protocol=2))
     done = place.lsfa(
-        "extract", "--category", "fitting", "--rgb-backbone", "timm:test_resnet", "--rgb-weights", str(path), expect=3
+        "extract", "--category", "fitting", "--rgb-backbone", "timm:resnet18", "--rgb-weights", str(path), expect=3
     )
     assert "weights.pth" in done.stderr
     assert not (place.folder / "harm").exists()
