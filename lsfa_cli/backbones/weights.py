@@ -25,7 +25,7 @@ StateDict = Mapping[str, Tensor]
 PYTORCH_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt")
 """Files that `torch.load` reads."""
 
-_PLAIN_DATA = [argparse.Namespace]
+_PLAIN_DATA: list[Any] = [argparse.Namespace]
 """What a pickle may hold beside tensors: DINO's full checkpoints keep their options in a Namespace of plain values."""
 
 _WRAPPERS = ("state_dict_ema", "model_ema", "teacher", "state_dict", "model")
