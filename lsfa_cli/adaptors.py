@@ -5,6 +5,7 @@ no positional code: patches are a set, so a native 28 x 28 grid gives what its 5
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Literal
@@ -52,7 +53,7 @@ def _clear(layer: nn.Linear) -> None:
             layer.bias.zero_()
 
 
-class Adaptor(nn.Module):
+class Adaptor(nn.Module, ABC):
     """What all adaptors share: invalid patches neither enter nor leave."""
 
     def forward(self, patches: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -65,13 +66,13 @@ class Adaptor(nn.Module):
         hidden = ~valid.unsqueeze(-1)
         return self.transform(patches.masked_fill(hidden, 0.0), valid).masked_fill(hidden, 0.0)
 
+    @abstractmethod
     def transform(self, patches: Tensor, valid: Tensor | None) -> Tensor:
         """Adapt (B, N, D) patches whose invalid ones are 0; the output there does not matter."""
-        raise NotImplementedError
 
+    @abstractmethod
     def initialise(self, start: Start, generator: torch.Generator) -> None:
         """Set every parameter: the identity, or a seeded random start."""
-        raise NotImplementedError
 
 
 class LinearAdaptor(Adaptor):
