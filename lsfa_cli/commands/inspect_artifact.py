@@ -1,8 +1,9 @@
 """`lsfa inspect`."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,25 +30,18 @@ def command(
         raise ArtifactError(f"{file}: the content does not have the recorded hash", hint="Run its stage again.")
 
 
-def _text(document: dict[str, object]) -> str:
+def _text(document: Mapping[str, Any]) -> str:
     lines = [f"{document['schema']} version {document['schema_version']}, written by lsfa {document['lsfa_version']}"]
     lines.append(f"content hash {document['content_hash']}")
     if "verified" in document:
         lines.append("verified: the content has this hash" if document["verified"] else "verified: NO, damaged")
     for title in ("attributes", "settings"):
         lines.append(f"\n{title}:")
-        lines += [f"  {name} = {json.dumps(value)}" for name, value in _mapping(document[title]).items()]
+        lines += [f"  {name} = {json.dumps(value)}" for name, value in document[title].items()]
     lines.append("\nmade from:")
-    for role, row in _mapping(document["inputs"]).items():
-        values = _mapping(row)
-        lines.append(f"  {role} {str(values['hash'])[:12]}: {values['state']}")
+    lines += [f"  {role} {row['hash'][:12]}: {row['state']}" for role, row in document["inputs"].items()]
     lines.append("\ndata sets:")
-    for path, row in _mapping(document["data_sets"]).items():
-        values = _mapping(row)
-        shape = " x ".join(map(str, values["shape"])) or "one value"  # type: ignore[call-overload]  # a list of int
-        lines.append(f"  {path}: {shape} {values['type']}, {size_text(float(str(values['stored_bytes'])))}")
+    for path, row in document["data_sets"].items():
+        shape = " x ".join(map(str, row["shape"])) or "one value"
+        lines.append(f"  {path}: {shape} {row['type']}, {size_text(row['stored_bytes'])}")
     return "\n".join(lines)
-
-
-def _mapping(value: object) -> dict[str, object]:
-    return value if isinstance(value, dict) else {}

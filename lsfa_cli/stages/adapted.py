@@ -77,10 +77,22 @@ def coarse_validity(valid: BoolArray, grid: int, target: int) -> BoolArray:
 
 
 def fitted_adaptors(
-    features: Features, adaptor: Artifact | None, modalities: Sequence[Modality], device: str
+    features: Features,
+    adaptor: Artifact | None,
+    modalities: Sequence[Modality],
+    device: str,
+    *,
+    bank: Artifact | None = None,
 ) -> dict[Modality, FittedAdaptor]:
-    """The adaptors to apply, on a device; without an adaptor artifact they standardise only."""
+    """The adaptors to apply, on a device; without an adaptor artifact they standardise only.
+
+    bank: where that standardisation is recorded; without one it is measured, which reads all training patches.
+    """
     train = features.split("train")
+    if adaptor is None and bank is not None:
+        return {
+            modality: FittedAdaptor(None, *read_pair(bank, f"{modality}/standardisation")) for modality in modalities
+        }
     if adaptor is None:
         return {modality: FittedAdaptor(None, *standardise(train, modality)) for modality in modalities}
     missing = [modality for modality in modalities if modality not in adaptor_modalities(adaptor)]

@@ -97,7 +97,7 @@ def _write(
     writer.write("defects", test.defects)
     writer.write("masks", features.artifact.read("test/masks"), compress=True)
 
-    adaptors = fitted_adaptors(features, adaptor, modalities, device_of(settings.device))
+    adaptors = fitted_adaptors(features, adaptor, modalities, device_of(settings.device), bank=bank)
     image: dict[Modality, NDArray[np.float64]] = {}
     maps: dict[Modality, NDArray[np.float32]] = {}
     foreground, sigma = bool(bank.settings["rgb_foreground"]), float(bank.settings["blur_sigma"])
