@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from lsfa_cli.errors import DataError
-from lsfa_cli.samples import BoolArray, FloatArray, PreparedSample
+from lsfa_cli.samples import BoolArray, FloatArray, PreparedSample, scan_of
 
 IndexArray = NDArray[np.int64]
 
@@ -22,14 +22,15 @@ def valid_points(xyz: FloatArray, valid: BoolArray) -> FloatArray:
 
 def points_of(sample: PreparedSample, minimum: int, backbone: str) -> FloatArray:
     """The valid points of a prepared sample, (n, 3); `DataError` naming the file for fewer than `minimum` points."""
-    found = int(np.count_nonzero(sample.valid))
+    xyz, valid = scan_of(sample)
+    found = int(np.count_nonzero(valid))
     if found < minimum:
         file = sample.record.files.get("xyz", sample.record.name)
         raise DataError(
             f"{file}: {found} points are left after preprocessing, and backbone {backbone} needs {minimum}.",
             hint="Check the scan, or the settings that remove its background (plane_*, cluster_*).",
         )
-    return valid_points(sample.xyz, sample.valid)
+    return valid_points(xyz, valid)
 
 
 def farthest_point_sampling(points: FloatArray, count: int, *, start: int = 0) -> IndexArray:

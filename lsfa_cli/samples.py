@@ -6,7 +6,7 @@ These are plain containers without behaviour, so that every room can name them.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,8 @@ class SampleRecord:
     """One sample as listed by a data set, before any file is read.
 
     `name` is unique in its category and the same on every machine: "test/hole/003".
-    `files` maps a role ("rgb", "xyz", "mask") to a file; a role that a sample lacks is absent.
+    `files` maps a role ("rgb", "xyz", "mask", ...) to a file; a role that a sample lacks is absent. Every file that
+    reading the sample depends on has a role, because their content decides whether features are up to date.
     """
 
     name: str
@@ -45,15 +46,28 @@ class SampleRecord:
 class Sample:
     """One sample as read from its files.
 
-    rgb: (H, W, 3) uint8. xyz: (H, W, 3) float32, metres, camera frame. valid: (H, W), a point is there
-    (finite and not (0, 0, 0)). mask: (H, W), defect pixels; all False on good parts.
+    rgb: (H, W, 3) uint8; None without an image. xyz: (H, W, 3) float32, metres, camera frame, and valid: (H, W), where
+    there is a point; both None without a scan. mask: (H, W), defect pixels, all False on good parts; None where
+    nobody has marked them.
     """
 
     record: SampleRecord
-    rgb: NDArray[np.uint8]
-    xyz: NDArray[np.float32]
-    valid: BoolArray
-    mask: BoolArray
+    rgb: NDArray[np.uint8] | None
+    xyz: NDArray[np.float32] | None
+    valid: BoolArray | None
+    mask: BoolArray | None
+
+
+@dataclass(frozen=True)
+class CloudSample:
+    """One unorganized point cloud, as read or as registered.
+
+    points: (N, 3) float32, metres, in the order of the file. defect: (N,), which of them are on a defect.
+    """
+
+    record: SampleRecord
+    points: NDArray[np.float32]
+    defect: BoolArray
 
 
 @dataclass(frozen=True)
@@ -61,15 +75,37 @@ class PreparedSample:
     """One sample after preprocessing (METHOD 1): square, of `size` pixels, background removed.
 
     rgb: (3, size, size) float32 in [0, 1]. xyz: (3, size, size) float32, metres, 0 where invalid.
-    valid, mask: (size, size). notes: what preprocessing could not do ("no plane: ..."), for the run's record.
+    valid, mask: (size, size). What the sample lacks is None, as in `Sample`.
+    notes: what preprocessing could not do ("no plane: ..."), for the run's record.
     """
 
     record: SampleRecord
-    rgb: NDArray[np.float32]
+    rgb: NDArray[np.float32] | None
+    xyz: NDArray[np.float32] | None
+    valid: BoolArray | None
+    mask: BoolArray | None
+    notes: tuple[str, ...] = ()
+
+
+class Scan(NamedTuple):
+    """The 3D half of a prepared sample: xyz (3, size, size) and valid (size, size)."""
+
     xyz: NDArray[np.float32]
     valid: BoolArray
-    mask: BoolArray
-    notes: tuple[str, ...] = ()
+
+
+def image_of(sample: PreparedSample) -> NDArray[np.float32]:
+    """The image (3, size, size) of a sample that must have one."""
+    if sample.rgb is None:
+        raise ValueError(f"{sample.record.name} has no image")
+    return sample.rgb
+
+
+def scan_of(sample: PreparedSample) -> Scan:
+    """The scan of a sample that must have one."""
+    if sample.xyz is None or sample.valid is None:
+        raise ValueError(f"{sample.record.name} has no 3D scan")
+    return Scan(sample.xyz, sample.valid)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,9 @@ class StageSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    modality: ModalityChoice = Field("both", description="Which data to use: the image, the 3D scan, or both.")
+    modality: ModalityChoice = Field(
+        "both", description="Which data to use: the image, the 3D scan, or both (all there is)."
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where networks run; auto takes cuda where there is one."
     )
@@ -48,14 +50,36 @@ class ExtractSettings(StageSettings):
     )
     image_size: int = Field(224, ge=32, description="Side of the preprocessed image and cloud, pixels.")
     border_width: int = Field(10, ge=1, description="Width of the border that the plane is fitted to, pixels.")
-    plane_inlier_distance: float = Field(0.004, gt=0, description="RANSAC inlier distance of the plane, metres.")
     plane_sample_points: int = Field(50, ge=3, description="Points a RANSAC draw.")
     plane_draws: int = Field(1000, ge=1, description="RANSAC draws.")
-    plane_removal_distance: float = Field(
-        0.005, ge=0, description="Points nearer than this to the plane are background, metres."
+    remove_plane: bool | None = Field(
+        None, description="Remove the background plane. Default: as the data set asks; mvtec3d does."
     )
-    cluster_distance: float = Field(0.006, gt=0, description="DBSCAN neighbourhood of the largest cluster, metres.")
-    cluster_min_points: int = Field(30, ge=1, description="DBSCAN points a neighbourhood.")
+    plane_inlier_distance: float | None = Field(
+        None, gt=0, description="RANSAC inlier distance of the plane, metres. Default: the data set's; mvtec3d 0.004."
+    )
+    plane_removal_distance: float | None = Field(
+        None,
+        ge=0,
+        description="Points nearer than this to the plane are background, metres. Default: the data set's; "
+        "mvtec3d 0.005.",
+    )
+    keep_largest_cluster: bool | None = Field(
+        None, description="Keep only the largest cluster of points. Default: as the data set asks; mvtec3d does."
+    )
+    cluster_distance: float | None = Field(
+        None, gt=0, description="DBSCAN neighbourhood of a cluster, metres. Default: the data set's; mvtec3d 0.006."
+    )
+    cluster_min_points: int | None = Field(
+        None, ge=1, description="DBSCAN points a neighbourhood. Default: the data set's; mvtec3d 30."
+    )
+    pad_multiple: int | None = Field(
+        None,
+        ge=1,
+        description="Samples are padded to a square whose side is a multiple of this, pixels. Default: the data "
+        "set's; mvtec3d 100.",
+    )
+    light: int = Field(4, ge=0, le=5, description="Which light of eyecandies; published figures use 4.")
 
 
 class AdaptSettings(StageSettings):

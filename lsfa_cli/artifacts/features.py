@@ -78,9 +78,9 @@ class Features:
         return f"{split}/names" in self.artifact
 
     def modalities(self, choice: str) -> tuple[Modality, ...]:
-        """The modalities that a stage asked for ("rgb", "xyz", "both"), checked against what was extracted."""
+        """The modalities that a stage asked for ("rgb", "xyz"), checked against what was extracted; "both" is all."""
         present = self.split("train").modalities
-        wanted = MODALITIES if choice == "both" else tuple(m for m in MODALITIES if m == choice)
+        wanted = present if choice == "both" else tuple(m for m in MODALITIES if m == choice)
         missing = [modality for modality in wanted if modality not in present]
         if missing:
             raise ArtifactError(
@@ -92,6 +92,13 @@ class Features:
     def masks(self, index: int) -> BoolArray:
         """The defect pixels of a test sample."""
         return self.artifact.rows("test/masks", index)
+
+    @property
+    def masked(self) -> BoolArray:
+        """(n,), of which test samples somebody has marked the defect pixels; good samples have none to mark."""
+        if "test/masked" in self.artifact:
+            return self.artifact.read("test/masked")
+        return np.ones(len(self.split("test")), dtype=bool)
 
 
 @contextlib.contextmanager
@@ -127,7 +134,8 @@ class SplitWriter:
         self._offsets = [0]
         self._writer = writer
         self._split = split
-        self._rgb = self._valid = self._masks = None
+        self._rgb = self._valid = self._masks = self._images = self._depths = None
+        self._masked = np.ones(count, dtype=bool)
         self._values: GrowingRows | None = None
         if (rgb := layouts.get("rgb")) is not None:
             self._rgb = writer.reserve(f"{split}/rgb", (count, rgb.grid**2, rgb.dimension))
@@ -137,8 +145,10 @@ class SplitWriter:
         if split == "test":
             square = (count, picture_size, picture_size)
             self._masks = writer.reserve("test/masks", square, compress=True)
-            self._images = writer.reserve("test/pictures/rgb", (*square, 3), compress=True)
-            self._depths = writer.reserve("test/pictures/depth", square, compress=True)
+            if rgb is not None:
+                self._images = writer.reserve("test/pictures/rgb", (*square, 3), compress=True)
+            if xyz is not None:
+                self._depths = writer.reserve("test/pictures/depth", square, compress=True)
 
     def patches(self, index: int, patches: Mapping[Modality, PatchFeatures]) -> None:
         """Write the features of sample `index`; samples come in order."""
@@ -150,14 +160,22 @@ class SplitWriter:
             self._offsets.append(self._offsets[-1] + len(patches["xyz"].values))
         self._writer.check()
 
-    def pictures(self, index: int, mask: BoolArray, image: NDArray[np.uint8], depth: NDArray[np.uint8]) -> None:
+    def pictures(
+        self, index: int, mask: BoolArray | None, image: NDArray[np.uint8] | None, depth: NDArray[np.uint8] | None
+    ) -> None:
         """Write what the report needs of test sample `index`: mask, image (S, S, 3) and shaded scan."""
-        if self._masks is not None:
+        if mask is None:
+            self._masked[index] = False
+        elif self._masks is not None:
             self._masks[index] = mask
+        if self._images is not None and image is not None:
             self._images[index] = image
+        if self._depths is not None and depth is not None:
             self._depths[index] = depth
 
     def close(self) -> None:
         """Write what is known only at the end."""
         if self._values is not None:
             self._writer.write(f"{self._split}/xyz/offsets", self._offsets)
+        if not self._masked.all():
+            self._writer.write("test/masked", self._masked)

@@ -58,13 +58,14 @@ def _samples(split: str, required: bool) -> tuple[DataSet, ...]:
 
 FEATURES = Schema(
     "features",
-    1,
+    2,
     "Patch features of every sample of one category (METHOD 1 and 2).",
     (
         *_samples("train", True),
         *_samples("validation", False),
         *_samples("test", False),
         DataSet("test/masks", ("n", "S", "S"), "bool", "defect pixels", False),
+        DataSet("test/masked", ("n",), "bool", "whose defects are marked; all where this is absent", False),
         DataSet("test/pictures/rgb", ("n", "S", "S", "3"), "uint8", "preprocessed image, for the report", False),
         DataSet("test/pictures/depth", ("n", "S", "S"), "uint8", "shaded scan, for the report", False),
     ),
@@ -114,15 +115,16 @@ BANK = Schema(
 
 SCORES = Schema(
     "scores",
-    1,
+    2,
     "Scores and anomaly maps of the test samples (METHOD 4).",
     (
         DataSet("names", ("n",), "text", "sample names"),
         DataSet("labels", ("n",), "uint8", "1 for a defective part, 0 for a good one"),
         DataSet("defects", ("n",), "text", "defect kind, `good` where there is none"),
-        DataSet("masks", ("n", "S", "S"), "bool", "defect pixels"),
+        DataSet("masks", ("n", "S", "S"), "bool", "defect pixels", False),
+        DataSet("masked", ("n",), "bool", "whose defects are marked; all where this is absent", False),
         DataSet("image/*", ("n",), "float64", "image scores: rgb, xyz, fused"),
-        DataSet("maps/*", ("n", "S", "S"), "float32", "anomaly maps: rgb, xyz, fused"),
+        DataSet("maps/*", ("n", "S", "S"), "float32", "anomaly maps: rgb, xyz, fused", False),
         DataSet("normal/names", ("n",), "text", "normal samples, for setting thresholds"),
         DataSet("normal/image/*", ("n",), "float64", "their image scores: rgb, xyz, fused"),
     ),

@@ -43,6 +43,13 @@ class Scores:
         return self.artifact.read("masks")
 
     @property
+    def masked(self) -> NDArray[np.bool_]:
+        """(n,), whose defect pixels somebody has marked; without that, pixel figures leave a sample out."""
+        if "masked" in self.artifact:
+            return self.artifact.read("masked")
+        return np.ones(len(self.names), dtype=bool)
+
+    @property
     def maps(self) -> "LazyMaps":
         """The anomaly maps by name, read when asked for."""
         return LazyMaps(self.artifact)

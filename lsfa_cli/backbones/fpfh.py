@@ -13,7 +13,7 @@ from lsfa_cli.backbones.base import BackboneArguments, IdentityValue, Projection
 from lsfa_cli.errors import MissingDependencyError, UsageError
 from lsfa_cli.pointcloud import points_of
 from lsfa_cli.projection import pooling_matrix, require_grid, to_patches
-from lsfa_cli.samples import FloatArray, Modality, PatchFeatures, PreparedSample
+from lsfa_cli.samples import FloatArray, Modality, PatchFeatures, PreparedSample, scan_of
 
 # Two directions span a surface: fewer points have no normal.
 MINIMUM_POINTS = 3
@@ -87,8 +87,9 @@ class FPFH:
 
     def _patches(self, sample: PreparedSample) -> PatchFeatures:
         features = self.point_features(points_of(sample, MINIMUM_POINTS, "fpfh"))
-        matrix = pooling_matrix(sample.valid, self.grid, self.projection)
-        return to_patches(features, matrix, sample.valid, self.grid)
+        valid = scan_of(sample).valid
+        matrix = pooling_matrix(valid, self.grid, self.projection)
+        return to_patches(features, matrix, valid, self.grid)
 
     def point_features(self, points: FloatArray) -> NDArray[np.float64]:
         """FPFH of raw points: (n, 3), metres, camera at the origin, to (n, 33)."""

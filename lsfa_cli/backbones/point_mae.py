@@ -23,7 +23,7 @@ from lsfa_cli.backbones.weights import file_digest, match, read_state_dict
 from lsfa_cli.errors import UsageError, WeightsError
 from lsfa_cli.pointcloud import farthest_point_sampling, nearest_neighbors, points_of
 from lsfa_cli.projection import projection_matrix, require_grid, to_patches
-from lsfa_cli.samples import FloatArray, Modality, PatchFeatures, PreparedSample
+from lsfa_cli.samples import FloatArray, Modality, PatchFeatures, PreparedSample, scan_of
 
 WIDTH = 384
 DEPTH = 12
@@ -106,8 +106,9 @@ class PointMAE:
     def _patches(self, sample: PreparedSample) -> PatchFeatures:
         points = points_of(sample, max(self.arguments.groups, self.arguments.group_size), "point_mae")
         centers, features = self.group_features(points)
-        matrix = projection_matrix(points, centers, sample.valid, self.grid, self.projection)
-        return to_patches(features, matrix, sample.valid, self.grid)
+        valid = scan_of(sample).valid
+        matrix = projection_matrix(points, centers, valid, self.grid, self.projection)
+        return to_patches(features, matrix, valid, self.grid)
 
     def group_features(self, points: FloatArray) -> GroupFeatures:
         """Centres and features of the groups of raw points (n, 3), metres; ValueError for too few points."""

@@ -18,7 +18,7 @@ from lsfa_cli.backbones.base import BackboneArguments, IdentityValue, Projection
 from lsfa_cli.errors import DataError
 from lsfa_cli.pointcloud import points_of, valid_points
 from lsfa_cli.projection import pooling_matrix, require_grid, to_patches
-from lsfa_cli.samples import BoolArray, FloatArray, Modality, PatchFeatures, PreparedSample
+from lsfa_cli.samples import BoolArray, FloatArray, Modality, PatchFeatures, PreparedSample, scan_of
 
 Float32 = NDArray[np.float32]
 
@@ -80,12 +80,13 @@ class Surface:
 
     def _patches(self, sample: PreparedSample) -> PatchFeatures:
         points_of(sample, 2, "surface")
-        if point_spacing(sample.xyz, sample.valid) == 0:
+        xyz, valid = scan_of(sample)
+        if point_spacing(xyz, valid) == 0:
             file = sample.record.files.get("xyz", sample.record.name)
             raise DataError(f"{file}: backbone surface needs adjacent pixels with points, and all of them are alone.")
-        features = pixel_features(sample.xyz, sample.valid)
-        matrix = pooling_matrix(sample.valid, self.grid, self.projection)
-        return to_patches(features, matrix, sample.valid, self.grid)
+        features = pixel_features(xyz, valid)
+        matrix = pooling_matrix(valid, self.grid, self.projection)
+        return to_patches(features, matrix, valid, self.grid)
 
 
 def pixel_features(xyz: FloatArray, valid: BoolArray) -> Float32:

@@ -31,7 +31,7 @@ from lsfa_cli.backbones.base import (
     refuse_weights,
 )
 from lsfa_cli.errors import UsageError
-from lsfa_cli.samples import Modality, PatchFeatures, PreparedSample
+from lsfa_cli.samples import Modality, PatchFeatures, PreparedSample, image_of
 
 Float32 = NDArray[np.float32]
 Complex64 = NDArray[np.complex64]
@@ -104,11 +104,12 @@ class Texture:
 
     def patches(self, samples: Sequence[PreparedSample]) -> list[PatchFeatures]:
         """Features (grid * grid, 48) of each sample, every patch valid."""
-        if any(sample.rgb.shape != (3, self.image_size, self.image_size) for sample in samples):
+        images = [image_of(sample) for sample in samples]
+        if any(image.shape != (3, self.image_size, self.image_size) for image in images):
             raise ValueError(f"samples must be of {self.image_size} x {self.image_size} pixels")
         if not samples:
             return []
-        maps = np.stack([self._features(sample.rgb) for sample in samples])
+        maps = np.stack([self._features(image) for image in images])
         return dense_patches(average_neighbours(maps) if self.local_average else maps)
 
     def _features(self, rgb: Float32) -> Float32:

@@ -26,7 +26,7 @@ from lsfa_cli.backbones import weights as weight_files
 from lsfa_cli.backbones.base import BackboneArguments, IdentityValue, argument, average_neighbours, dense_patches
 from lsfa_cli.backbones.downloads import find_pretrained
 from lsfa_cli.errors import UnknownNameError, UsageError, WeightsError
-from lsfa_cli.samples import Modality, PatchFeatures, PreparedSample
+from lsfa_cli.samples import Modality, PatchFeatures, PreparedSample, image_of
 
 STRIDES = (8, 16)
 _OWN_KEYWORDS = frozenset(
@@ -115,12 +115,12 @@ class TimmImages:
 
     def patches(self, samples: Sequence[PreparedSample]) -> list[PatchFeatures]:
         """Features of each sample on the model's own grid, every patch valid."""
-        if any(sample.rgb.shape != (3, self.image_size, self.image_size) for sample in samples):
+        images = [image_of(sample) for sample in samples]
+        if any(image.shape != (3, self.image_size, self.image_size) for image in images):
             raise ValueError(f"samples must be of {self.image_size} x {self.image_size} pixels")
         if not samples:
             return []
-        images = torch.from_numpy(np.stack([sample.rgb for sample in samples])).to(self.device)
-        maps = self.feature_maps(images)
+        maps = self.feature_maps(torch.from_numpy(np.stack(images)).to(self.device))
         return dense_patches(average_neighbours(maps) if self.local_average else maps)
 
     def feature_maps(self, images: Tensor) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ def command(
 ) -> None:
     """Read raw samples, preprocess them and write their patch features (features.h5)."""
     settings = session.stage("extract")
-    dataset = open_dataset(session.run.data, session.run.root)
+    dataset = open_dataset(session.run.data, session.run.root, light=settings.light)
     categories = list(category or dataset.categories())
     require_single(categories, out=out)
 

@@ -88,7 +88,8 @@ def _fields(stages: tuple[str, ...], run: tuple[str, ...]) -> dict[str, tuple[Fi
 
 def _parameter(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
     flag = "--" + name.replace("_", "-")
-    declaration = f"{flag}/--no-{flag[2:]}" if field.annotation is bool else flag
+    bare = _bare(field.annotation)
+    declaration = f"{flag}/--no-{flag[2:]}" if bare is bool else flag
     option = typer.Option(
         declaration,
         help=f"{field.description}{_shown(field)}",
@@ -96,7 +97,6 @@ def _parameter(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
         rich_help_panel=panel,
         metavar=_METAVARS.get(name),
     )
-    bare = _bare(field.annotation)
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[bare | None, option]
     )

@@ -33,7 +33,8 @@ def command(
     dry_run: bool = False,
 ) -> None:
     """Run extract, adapt, bank, score and report. Only what is not up to date is made."""
-    dataset = open_dataset(session.run.data, session.run.root)
+    extraction = session.stage("extract")
+    dataset = open_dataset(session.run.data, session.run.root, light=extraction.light)
     categories = list(category or dataset.categories())
 
     from lsfa_cli.preprocessing.cache import SampleCache
@@ -47,7 +48,7 @@ def command(
     job = stages.Job(
         dataset,
         session.run.work,
-        session.stage("extract"),
+        extraction,
         session.stage("bank"),
         session.stage("score"),
         chosen,

@@ -29,8 +29,8 @@ DATASETS: dict[str, Entry] = {
 ROOT_HINT = "Set --root, LSFA_DATA_ROOT or root in lsfa.toml to the folder that holds the categories."
 
 
-def open_dataset(name: str, root: Path | None) -> Dataset:
-    """The data set called `name` whose categories are folders of `root`.
+def open_dataset(name: str, root: Path | None, *, light: int = 4) -> Dataset:
+    """The data set called `name` whose categories are folders of `root`. light: of Eyecandies' images, 0 to 5.
 
     Raises `UnknownNameError` for a name that is not in `DATASETS`, `DataError` when `root` is not given,
     does not exist or is not a folder. The layout is checked when categories or records are asked for.
@@ -47,5 +47,7 @@ def open_dataset(name: str, root: Path | None) -> Dataset:
         raise DataError(f"{root} does not exist (data set '{name}').", hint=ROOT_HINT)
     if not folder:
         raise DataError(f"{root} is a file, not a folder (data set '{name}').", hint=ROOT_HINT)
-    dataset: Dataset = entry.load()(root)
+    from lsfa_cli.datasets.base import ReadOptions
+
+    dataset: Dataset = entry.load()(root, ReadOptions(light=light))
     return dataset

@@ -1,16 +1,26 @@
 """What every data set offers: its categories, their samples, and the reading of one sample."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from lsfa_cli.samples import Sample, SampleRecord
+from lsfa_cli.preprocessing import Recipe
+from lsfa_cli.samples import CloudSample, Modality, Sample, SampleRecord
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What a data set may be asked to read. light: which of the lights of Eyecandies, 0 to 5; others have one."""
+
+    light: int = 4
 
 
 class Dataset(Protocol):
-    """A data set on disk. `root` holds one folder a category.
+    """A data set on disk. Its class takes `root` and `ReadOptions`.
 
-    `stand_in_ok` says whether backbones that merely stand in for the paper's may be used without a warning:
-    True for generated data only.
+    `root` holds one folder a category. `stand_in_ok` says whether backbones that merely stand in for the paper's may
+    be used without a warning.
     """
 
     name: str
@@ -21,6 +31,10 @@ class Dataset(Protocol):
         """The categories that exist under `root`, sorted. `DataError` when there is none."""
         ...
 
+    def modalities(self, category: str) -> Sequence[Modality]:
+        """What every sample of a category has: an image, a scan, or both."""
+        ...
+
     def records(self, category: str) -> list[SampleRecord]:
         """All samples of all splits, train first, in an order that is the same on every machine.
 
@@ -28,6 +42,24 @@ class Dataset(Protocol):
         """
         ...
 
+
+@runtime_checkable
+class RasterDataset(Dataset, Protocol):
+    """A data set of images and organized point clouds."""
+
+    def recipe(self, category: str) -> Recipe:
+        """How the samples of a category are preprocessed where the user sets nothing else."""
+        ...
+
     def read(self, record: SampleRecord) -> Sample:
+        """Read the files of one sample. `DataError` names the file that cannot be used."""
+        ...
+
+
+@runtime_checkable
+class CloudDataset(Dataset, Protocol):
+    """A data set of unorganized point clouds."""
+
+    def read_cloud(self, record: SampleRecord) -> CloudSample:
         """Read the files of one sample. `DataError` names the file that cannot be used."""
         ...

@@ -12,6 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from lsfa_cli.datasets.folders import folder_instead, is_folder
 from lsfa_cli.errors import DataError
 from lsfa_cli.samples import BoolArray
 
@@ -20,15 +21,15 @@ MAX_PIXELS = 2**26
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_HEADER_END = 26
-_PNG_GREY, _PNG_RGB = 0, 2
+PNG_GREY, PNG_RGB = 0, 2
 _PNG_COLOURS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGB with alpha"}
-_COPY_AGAIN = "Copy or unpack this file again."
+COPY_AGAIN = "Copy or unpack this file again."
 
 # What tifffile has to say about a damaged file is in our message, or harmless. A program may still add a handler.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
-class _PngHeader(NamedTuple):
+class PngHeader(NamedTuple):
     """Fields of a PNG's first chunk (IHDR). `depth` is in bits a channel."""
 
     width: int
@@ -42,11 +43,11 @@ class _PngHeader(NamedTuple):
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """An 8-bit RGB PNG as (H, W, 3) uint8."""
-    content = _content(path)
-    header = _png_header(path, content)
-    if (header.depth, header.colour) != (8, _PNG_RGB):
+    content = content_of(path)
+    header = png_header(path, content)
+    if (header.depth, header.colour) != (8, PNG_RGB):
         raise DataError(f"{path}: expected an 8-bit RGB PNG, found {header}.", hint="Convert it to 8-bit RGB.")
-    return _png_pixels(path, content).astype(np.uint8, copy=False)
+    return png_pixels(path, content).astype(np.uint8, copy=False)
 
 
 def read_mask(path: Path) -> BoolArray:
@@ -54,11 +55,11 @@ def read_mask(path: Path) -> BoolArray:
 
     MVTec 3D-AD stores class ids (255, 254, ...), so that a test for 255 would lose most defects.
     """
-    content = _content(path)
-    header = _png_header(path, content)
-    if header.colour != _PNG_GREY:
+    content = content_of(path)
+    header = png_header(path, content)
+    if header.colour != PNG_GREY:
         raise DataError(f"{path}: expected a mask with one grey channel, found {header}.", hint="Convert it to grey.")
-    mask: BoolArray = np.not_equal(_png_pixels(path, content), 0)
+    mask: BoolArray = np.not_equal(png_pixels(path, content), 0)
     return mask
 
 
@@ -68,58 +69,48 @@ def read_cloud(path: Path) -> tuple[NDArray[np.float32], BoolArray]:
     A pixel has a point when its coordinates are finite and not all 0; elsewhere the cloud is set to 0.
     Only the first page is read: HALCON adds a mask as a sub-image, which says the same and needs a codec.
     """
-    xyz = _tiff_pixels(path, _content(path))
+    xyz = _tiff_pixels(path, content_of(path))
     x, y, z = xyz[..., 0], xyz[..., 1], xyz[..., 2]
     valid: BoolArray = np.isfinite(x) & np.isfinite(y) & np.isfinite(z) & ((x != 0) | (y != 0) | (z != 0))
     if not valid.any():
-        raise DataError(f"{path}: the cloud has no valid point, all are 0 or not finite.", hint=_COPY_AGAIN)
+        raise DataError(f"{path}: the cloud has no valid point, all are 0 or not finite.", hint=COPY_AGAIN)
     xyz[~valid] = 0
     return xyz, valid
 
 
-def is_folder(path: Path) -> bool:
-    """Whether a folder is there; False also where one may not look."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
-
-
-def folder_instead(path: Path) -> DataError:
-    """The error for a folder whose name is that of a file."""
-    return DataError(f"{path} is a folder, expected a file.", hint="Put the data set's own file in its place.")
-
-
-def _content(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
+    """A file's bytes. `DataError` when it is not there, is a folder or cannot be read."""
     if is_folder(path):
         raise folder_instead(path)
     try:
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist.", hint=_COPY_AGAIN) from error
+        raise DataError(f"{path} does not exist.", hint=COPY_AGAIN) from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.", hint="Check its permissions.") from error
 
 
-def _require_size(path: Path, height: int, width: int) -> None:
+def require_size(path: Path, height: int, width: int) -> None:
+    """Refuse a size that only a damaged header can have, before memory is taken for it."""
     if height < 1 or width < 1 or height * width > MAX_PIXELS:
         raise DataError(
             f"{path}: its header says {width} x {height} pixels, at most {MAX_PIXELS} pixels are read.",
-            hint=f"The file is probably damaged. {_COPY_AGAIN}",
+            hint=f"The file is probably damaged. {COPY_AGAIN}",
         )
 
 
-def _png_header(path: Path, content: bytes) -> _PngHeader:
+def png_header(path: Path, content: bytes) -> PngHeader:
     """The header, read without a decoder so that its size is known before memory is taken for the pixels."""
     start = content[:_PNG_HEADER_END]
     if start[:8] != _PNG_SIGNATURE or start[12:16] != b"IHDR" or len(start) < _PNG_HEADER_END:
-        raise DataError(f"{path} is not a PNG file, or it is cut off.", hint=_COPY_AGAIN)
-    header = _PngHeader(*struct.unpack(">IIBB", start[16:]))
-    _require_size(path, header.height, header.width)
+        raise DataError(f"{path} is not a PNG file, or it is cut off.", hint=COPY_AGAIN)
+    header = PngHeader(*struct.unpack(">IIBB", start[16:]))
+    require_size(path, header.height, header.width)
     return header
 
 
-def _png_pixels(path: Path, content: bytes) -> NDArray[Any]:
+def png_pixels(path: Path, content: bytes) -> NDArray[Any]:
+    """The pixels of a PNG whose header was looked at, checksums included."""
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             image.verify()  # the checksums, which decoding leaves out
@@ -128,7 +119,7 @@ def _png_pixels(path: Path, content: bytes) -> NDArray[Any]:
     except MemoryError:
         raise
     except Exception as error:  # decoders raise anything on damaged bytes
-        raise DataError(f"{path}: damaged or cut off PNG ({error}).", hint=_COPY_AGAIN) from error
+        raise DataError(f"{path}: damaged or cut off PNG ({error}).", hint=COPY_AGAIN) from error
 
 
 def _tiff_pixels(path: Path, content: bytes) -> NDArray[np.float32]:
@@ -136,7 +127,7 @@ def _tiff_pixels(path: Path, content: bytes) -> NDArray[np.float32]:
         with tifffile.TiffFile(io.BytesIO(content), name=path.name) as file:
             page = file.pages.first
             if not isinstance(page, tifffile.TiffPage):
-                raise DataError(f"{path}: the first page of this TIFF has no image.", hint=_COPY_AGAIN)
+                raise DataError(f"{path}: the first page of this TIFF has no image.", hint=COPY_AGAIN)
             _check_cloud_page(path, page, len(content))
             return np.ascontiguousarray(page.asarray(maxworkers=1), dtype=np.float32)
     except (MemoryError, DataError):
@@ -144,7 +135,7 @@ def _tiff_pixels(path: Path, content: bytes) -> NDArray[np.float32]:
     except Exception as error:  # decoders raise anything on damaged bytes
         if "imagecodecs" in str(error):
             raise DataError(f"{path}: {error}.", hint="Install it: pip install imagecodecs") from error
-        raise DataError(f"{path}: damaged or cut off TIFF ({error}).", hint=_COPY_AGAIN) from error
+        raise DataError(f"{path}: damaged or cut off TIFF ({error}).", hint=COPY_AGAIN) from error
 
 
 def _check_cloud_page(path: Path, page: tifffile.TiffPage, size: int) -> None:
@@ -156,8 +147,8 @@ def _check_cloud_page(path: Path, page: tifffile.TiffPage, size: int) -> None:
             f"{path}: expected H x W x 3 float32 (x, y, z in metres), found {shape} {dtype}.",
             hint="This is no organized point cloud as MVTec 3D-AD has it.",
         )
-    _require_size(path, page.shape[0], page.shape[1])
+    require_size(path, page.shape[0], page.shape[1])
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     if len(segments) != math.prod(page.chunked) or any(not count or at + count > size for at, count in segments):
         # tifffile would fill the missing part of an image with zeros.
-        raise DataError(f"{path}: damaged or cut off TIFF (its pixels are not all there).", hint=_COPY_AGAIN)
+        raise DataError(f"{path}: damaged or cut off TIFF (its pixels are not all there).", hint=COPY_AGAIN)

@@ -10,15 +10,16 @@ from types import MappingProxyType
 import numpy as np
 
 from lsfa_cli.datasets import ROOT_HINT
-from lsfa_cli.datasets.files import folder_instead, is_folder, read_cloud, read_mask, read_rgb
+from lsfa_cli.datasets.base import ReadOptions
+from lsfa_cli.datasets.files import read_cloud, read_mask, read_rgb
+from lsfa_cli.datasets.folders import few, folders, is_folder, listing, require_equal_size, stems
 from lsfa_cli.errors import DataError, UnknownNameError
-from lsfa_cli.samples import GOOD, SPLITS, Sample, SampleRecord, Split
+from lsfa_cli.preprocessing import Recipe
+from lsfa_cli.samples import GOOD, MODALITIES, SPLITS, Modality, Sample, SampleRecord, Split
 
 LAYOUT = "CATEGORY/train/good/{rgb,xyz}, CATEGORY/test/DEFECT/{rgb,xyz,gt}"
 FOLDERS = MappingProxyType({"rgb": ("rgb", ".png"), "xyz": ("xyz", ".tiff"), "mask": ("gt", ".png")})
 """Role of a file -> its folder and suffix."""
-
-_NAMED = 5  # files that one message names
 
 
 class Mvtec3d:
@@ -27,12 +28,20 @@ class Mvtec3d:
     name = "mvtec3d"
     stand_in_ok = False
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, options: ReadOptions = ReadOptions()) -> None:
         self.root = root
+
+    def modalities(self, category: str) -> tuple[Modality, ...]:
+        """An image and a scan."""
+        return MODALITIES
+
+    def recipe(self, category: str) -> Recipe:
+        """The published one (METHOD 1)."""
+        return Recipe()
 
     def categories(self) -> list[str]:
         """The folders of `root` that have train/good, sorted."""
-        names = [folder.name for folder in _folders(self.root) if _is_category(folder)]
+        names = [folder.name for folder in folders(self.root) if _is_category(folder)]
         if not names:
             raise self._wrong_layout()
         return names
@@ -55,7 +64,7 @@ class Mvtec3d:
         if missing:
             count = "1 file is" if len(missing) == 1 else f"{len(missing)} files are"
             raise DataError(
-                f"{folder}: {count} missing: {_few(missing)}.",
+                f"{folder}: {count} missing: {few(missing)}.",
                 hint="A sample has the same id in rgb, xyz and (in test) gt. Unpack the category again.",
             )
         return records
@@ -64,11 +73,11 @@ class Mvtec3d:
         """RGB, cloud and mask of one sample; the mask is all False where the sample has none."""
         rgb = read_rgb(record.files["rgb"])
         xyz, valid = read_cloud(record.files["xyz"])
-        _require_equal_size(record, "xyz", valid.shape, rgb.shape[:2])
+        require_equal_size(record, "xyz", valid.shape, rgb.shape[:2])
         if "mask" not in record.files:
             return Sample(record, rgb, xyz, valid, np.zeros_like(valid))
         mask = read_mask(record.files["mask"])
-        _require_equal_size(record, "mask", mask.shape, rgb.shape[:2])
+        require_equal_size(record, "mask", mask.shape, rgb.shape[:2])
         if record.defect == GOOD and mask.any():
             raise DataError(
                 f"{record.files['mask']}: the mask of a good part marks {int(mask.sum())} defect pixels.",
@@ -80,21 +89,21 @@ class Mvtec3d:
         known = self.categories()
         if category in known:
             return self.root / category
-        if category in {folder.name for folder in _folders(self.root)}:
+        if category in {folder.name for folder in folders(self.root)}:
             folder = self.root / category
             raise DataError(
-                f"{folder} is no category: expected train/good in it, found {_listing(folder)}.",
+                f"{folder} is no category: expected train/good in it, found {listing(folder)}.",
                 hint=f"Expected {LAYOUT}.",
             )
         raise UnknownNameError("category", category, known)
 
     def _wrong_layout(self) -> DataError:
-        message = f"{self.root} has no category: expected {LAYOUT}, found {_listing(self.root)}."
+        message = f"{self.root} has no category: expected {LAYOUT}, found {listing(self.root)}."
         if _is_category(self.root):
             return DataError(
                 message, hint=f"This folder is a category itself. Use the one above: {self.root.absolute().parent}"
             )
-        for folder in _folders(self.root):
+        for folder in folders(self.root):
             if _holds_categories(folder):
                 return DataError(message, hint=f"The categories are one folder down. Use {folder}")
         return DataError(message, hint=ROOT_HINT)
@@ -113,33 +122,9 @@ def _is_category(folder: Path) -> bool:
 
 def _holds_categories(folder: Path) -> bool:
     try:
-        return any(_is_category(inner) for inner in _folders(folder))
+        return any(_is_category(inner) for inner in folders(folder))
     except DataError:  # a folder beside the data set that may not be listed
         return False
-
-
-def _entries(folder: Path) -> list[Path]:
-    """What a folder holds, sorted by name, without hidden files."""
-    try:
-        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    except OSError as error:
-        raise DataError(
-            f"{folder} cannot be listed: {error.strerror}.", hint="Check the folder's permissions."
-        ) from error
-
-
-def _folders(folder: Path) -> list[Path]:
-    return [entry for entry in _entries(folder) if is_folder(entry)]
-
-
-def _listing(folder: Path) -> str:
-    return _few([entry.name for entry in _entries(folder)]) or "nothing"
-
-
-def _few(names: list[str]) -> str:
-    """The first names, and how many more there are."""
-    rest = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _split_records(category: Path, split: Split, missing: list[str]) -> list[SampleRecord]:
@@ -150,13 +135,13 @@ def _split_records(category: Path, split: Split, missing: list[str]) -> list[Sam
     if split != "test":
         return _defect_records(folder / GOOD, split, ("rgb", "xyz"), missing) if is_folder(folder / GOOD) else []
     records: list[SampleRecord] = []
-    for defect in _folders(folder):
+    for defect in folders(folder):
         # Copies of the set without the (empty) masks of good samples are common, and lose nothing.
         maskless = defect.name == GOOD and not (defect / "gt").exists()
         found = _defect_records(defect, split, ("rgb", "xyz") if maskless else ("rgb", "xyz", "mask"), missing)
         if not found:
             raise DataError(
-                f"{defect} holds no samples: expected rgb, xyz and gt in it, found {_listing(defect)}.",
+                f"{defect} holds no samples: expected rgb, xyz and gt in it, found {listing(defect)}.",
                 hint="Remove the folder, or unpack the category again.",
             )
         records += found
@@ -165,34 +150,12 @@ def _split_records(category: Path, split: Split, missing: list[str]) -> list[Sam
 
 def _defect_records(folder: Path, split: Split, roles: tuple[str, ...], missing: list[str]) -> list[SampleRecord]:
     """The samples of one folder such as test/hole, whose files have the given roles."""
-    stems = {role: _stems(folder / FOLDERS[role][0], FOLDERS[role][1]) for role in roles}
+    found = {role: stems(folder / FOLDERS[role][0], FOLDERS[role][1]) for role in roles}
     records = []
-    for stem in sorted(set[str]().union(*stems.values())):
+    for stem in sorted(set[str]().union(*found.values())):
         files = {role: folder / FOLDERS[role][0] / f"{stem}{FOLDERS[role][1]}" for role in roles}
         for role in roles:
-            if stem not in stems[role]:
+            if stem not in found[role]:
                 missing.append(files[role].relative_to(folder.parents[1]).as_posix())
         records.append(SampleRecord(f"{split}/{folder.name}/{stem}", split, folder.name, files))
     return records
-
-
-def _stems(folder: Path, suffix: str) -> set[str]:
-    """The ids of the files of one role, empty without the folder."""
-    if not is_folder(folder):
-        return set()
-    stems = set()
-    for entry in _entries(folder):
-        if entry.suffix == suffix:
-            if is_folder(entry):
-                raise folder_instead(entry)
-            stems.add(entry.stem)
-    return stems
-
-
-def _require_equal_size(record: SampleRecord, role: str, size: tuple[int, ...], rgb_size: tuple[int, ...]) -> None:
-    if size != rgb_size:
-        raise DataError(
-            f"{record.files[role]} has {size[1]} x {size[0]} pixels, "
-            f"its image {record.files['rgb']} has {rgb_size[1]} x {rgb_size[0]}.",
-            hint="Cloud, image and mask of a sample must be aligned pixel by pixel.",
-        )

@@ -76,6 +76,12 @@ class Frame:
     mask: BoolArray
     box: Box
 
+    @property
+    def aspect(self) -> float:
+        """Height over width of the panels."""
+        height, width = self.mask.shape
+        return float(height / width)
+
     def picture(self, picture: NDArray[np.uint8]) -> Panel:
         """An image (H, W, 3), or one in grey (H, W)."""
         return lambda axes: self._show(axes, picture)

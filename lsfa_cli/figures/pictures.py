@@ -29,19 +29,22 @@ IMAGE, DEPTH, TRUTH, MAP = "image", "3D scan, shaded", "ground truth", "anomaly 
 
 @dataclass(frozen=True)
 class SheetRow:
-    """One part of a contact sheet: image (H, W, 3) uint8, depth (H, W) uint8, mask and score_map (H, W)."""
+    """One part of a contact sheet: image (H, W, 3) uint8, depth (H, W) uint8, mask and score_map (H, W).
+
+    Of image and depth one may be None.
+    """
 
     label: str
-    image: NDArray[np.uint8]
-    depth: NDArray[np.uint8]
+    image: NDArray[np.uint8] | None
+    depth: NDArray[np.uint8] | None
     mask: BoolArray
     score_map: FloatArray
 
 
 def case_picture(
     path: Path,
-    image: NDArray[np.uint8],
-    depth: NDArray[np.uint8],
+    image: NDArray[np.uint8] | None,
+    depth: NDArray[np.uint8] | None,
     mask: BoolArray,
     maps: Mapping[str, FloatArray],
     *,
@@ -52,8 +55,9 @@ def case_picture(
 ) -> None:
     """Write a PNG of one case: image, shaded depth, ground truth, and each anomaly map over the image.
 
-    image: (H, W, 3) uint8. depth: (H, W) from `shade_depth`. mask: (H, W). maps: name -> (H, W), drawn in the order
-    given. limits: name -> the colour scale of that map; the same for all cases makes their pictures comparable.
+    image: (H, W, 3) uint8. depth: (H, W) from `shade_depth`. One of them may be None. mask: (H, W).
+    maps: name -> (H, W), drawn in the order given. limits: name -> the colour scale of that map; the same for all
+    cases makes their pictures comparable.
     Empty background is cropped away, unless a map is high there.
     """
     if not maps:
@@ -63,11 +67,13 @@ def case_picture(
     heading += [(line, {"color": "0.35"}) for line in textwrap.wrap(subtitle, 110)]
     top = MARGIN + len(heading) * LINE + GAP / 2
     truth = TRUTH if mask.any() else f"{TRUTH}: no defect"
-    panels = [(IMAGE, frame.picture(image)), (DEPTH, frame.picture(depth)), (truth, frame.truth())]
-    columns = 4 if len(maps) == 1 else len(maps)
+    raw = [(name, picture) for name, picture in ((IMAGE, image), (DEPTH, depth)) if picture is not None]
+    panels = [(name, frame.picture(picture)) for name, picture in raw]
+    panels.append((truth, frame.truth()))
+    columns = len(panels) + 1 if len(maps) == 1 else len(maps)
     side = (WIDTH - 2 * MARGIN - (columns - 1) * GAP - (BAR_RIGHT if len(maps) == 1 else 0)) / columns
     first_side = side if len(maps) in (1, 3) else (WIDTH - 2 * MARGIN - 2 * GAP) / 3
-    aspect = image.shape[0] / image.shape[1]
+    aspect = frame.aspect
     second = top if len(maps) == 1 else top + LINE + first_side * aspect + GAP
     height = second + LINE + side * aspect + (MARGIN if len(maps) == 1 else BAR_BELOW)
 
@@ -78,7 +84,7 @@ def case_picture(
             left = MARGIN + place * (first_side + GAP)
             canvas.text(left, top, name)
             panel(canvas.axes(left, top + LINE, first_side, first_side * aspect))
-        for place, (name, values) in enumerate(maps.items(), start=3 if len(maps) == 1 else 0):
+        for place, (name, values) in enumerate(maps.items(), start=len(panels) if len(maps) == 1 else 0):
             left = MARGIN + place * (side + GAP)
             canvas.text(left, second, f"{MAP}, {name}")
             frame.overlay(values, limits[name])(canvas.axes(left, second + LINE, side, side * aspect))
@@ -99,7 +105,7 @@ def contact_sheet(path: Path, rows: Sequence[SheetRow], *, limits: Limits, unit:
     lefts = [MARGIN + column * (side + GAP) for column in range(4)]
     tops = [MARGIN + LINE]
     for row in rows:
-        tops.append(tops[-1] + LINE + side * row.image.shape[0] / row.image.shape[1] + GAP / 2)
+        tops.append(tops[-1] + LINE + side * row.mask.shape[0] / row.mask.shape[1] + GAP / 2)
     end = tops[-1] - GAP / 2
 
     def draw(canvas: Canvas) -> None:
@@ -107,28 +113,32 @@ def contact_sheet(path: Path, rows: Sequence[SheetRow], *, limits: Limits, unit:
             canvas.text(left, MARGIN, name, weight="bold")
         for row, frame, top in zip(rows, frames, tops, strict=False):
             canvas.text(MARGIN, top, row.label, color="0.25")
-            panels = [frame.picture(row.image), frame.picture(row.depth), frame.truth()]
-            panels.append(frame.overlay(row.score_map, limits))
+            panels = [None if picture is None else frame.picture(picture) for picture in (row.image, row.depth)]
+            panels += [frame.truth(), frame.overlay(row.score_map, limits)]
             for left, panel in zip(lefts, panels, strict=True):
-                panel(canvas.axes(left, top + LINE, side, side * row.image.shape[0] / row.image.shape[1]))
+                if panel is not None:
+                    panel(canvas.axes(left, top + LINE, side, side * frame.aspect))
         bar_right(canvas, lefts[-1] + side, tops[0] + LINE, end - tops[0] - LINE, limits, unit)
 
     write(path, end + MARGIN, draw)
 
 
 def _frame(
-    image: NDArray[np.uint8],
-    depth: NDArray[np.uint8],
+    image: NDArray[np.uint8] | None,
+    depth: NDArray[np.uint8] | None,
     mask: BoolArray,
     maps: Mapping[str, FloatArray],
     limits: Mapping[str, Limits],
 ) -> Frame:
-    """What the panels share; refuses arrays of unequal size."""
-    others: dict[str, NDArray[Any]] = {"depth": depth, "mask": mask, **maps}
+    """What the panels share; refuses arrays of unequal size. The maps lie over the scan where there is no image."""
+    behind = depth[..., None].repeat(3, axis=2) if image is None and depth is not None else image
+    if behind is None:
+        raise ValueError("a picture needs an image or a scan")
+    others: dict[str, NDArray[Any]] = {"mask": mask, **maps} | ({} if depth is None else {"depth": depth})
     for name, values in others.items():
-        if values.shape != image.shape[:2]:
-            raise ValueError(f"{name} is {values.shape}, the image {image.shape[:2]}")
-    present = (depth > 0) | mask
+        if values.shape != behind.shape[:2]:
+            raise ValueError(f"{name} is {values.shape}, the image {behind.shape[:2]}")
+    present = np.ones_like(mask) if depth is None else (depth > 0) | mask
     for name, values in maps.items():
         present |= high_scores(values, limits[name])
-    return Frame(luminance(image), mask, part_box(present))
+    return Frame(luminance(behind), mask, part_box(present))

@@ -15,46 +15,78 @@ PREPROCESSING_VERSION = 1
 """Raise it with every change that can change a prepared sample: it is part of the cache's keys."""
 
 
-@dataclass(frozen=True)
-class PreprocessOptions:
-    """The constants of METHOD 1; their defaults and meanings are in `settings.ExtractSettings`.
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What preprocessing takes from the data set where the user sets nothing else; the defaults are MVTec 3D-AD's.
 
-    Widths and sizes in pixels, distances in metres.
+    pad_multiple: the square's side is rounded up to a multiple of this, pixels. Distances in metres; the meanings
+    are in `settings.ExtractSettings`.
     """
 
-    image_size: int
-    border_width: int
-    plane_inlier_distance: float
-    plane_sample_points: int
-    plane_draws: int
-    plane_removal_distance: float
-    cluster_distance: float
-    cluster_min_points: int
-    seed: int
+    remove_plane: bool = True
+    plane_inlier_distance: float = 0.004
+    plane_removal_distance: float = 0.005
+    pad_multiple: int = 100
+    keep_largest_cluster: bool = True
+    cluster_distance: float = 0.006
+    cluster_min_points: int = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessOptions(Recipe):
+    """The constants of METHOD 1: a data set's recipe, and what is the same for all. Widths and sizes in pixels."""
+
+    image_size: int = 224
+    border_width: int = 10
+    plane_sample_points: int = 50
+    plane_draws: int = 1000
+    seed: int = 0
 
 
 def prepare(sample: Sample, options: PreprocessOptions) -> PreparedSample:
     """Remove the background plane, pad to a square, keep the largest cluster, resize to `options.image_size`.
 
-    The sample's arrays are not changed. Raises `DataError`, naming the cloud's file, when no point is left.
+    What the recipe leaves out, or the sample lacks, is skipped. The sample's arrays are not changed.
+    Raises `DataError`, naming the cloud's file, when no point is left.
     """
-    rgb, valid = sample.rgb.copy(), sample.valid.copy()
-    notes = _remove_plane(rgb, sample.xyz, valid, options)
-    _require_points(sample, valid, "removing the background plane")
-    _keep_largest_cluster(rgb, sample.xyz, valid, options)
-    _require_points(sample, valid, f"DBSCAN ({options.cluster_distance} m, {options.cluster_min_points} points)")
-    size = options.image_size
-    small_valid = resize_nearest(pad_to_square(valid), size)
-    _require_points(sample, small_valid, f"resizing to {size} pixels")
-    xyz = np.where(small_valid[..., None], resize_nearest(pad_to_square(sample.xyz), size), np.float32(0))
+    rgb = None if sample.rgb is None else sample.rgb.copy()
+    size, multiple = options.image_size, options.pad_multiple
+    notes: tuple[str, ...] = ()
+    xyz = small_valid = None
+    if sample.xyz is not None and sample.valid is not None:
+        valid = sample.valid.copy()
+        notes = _remove_background(sample, rgb, sample.xyz, valid, options)
+        small_valid = resize_nearest(pad_to_square(valid, multiple), size)
+        _require_points(sample, small_valid, f"resizing to {size} pixels")
+        small = resize_nearest(pad_to_square(sample.xyz, multiple), size)
+        xyz = np.ascontiguousarray(np.where(small_valid[..., None], small, np.float32(0)).transpose(2, 0, 1))
     return PreparedSample(
         record=sample.record,
-        rgb=to_float(resize_rgb(pad_to_square(rgb), size).transpose(2, 0, 1)),
-        xyz=np.ascontiguousarray(xyz.transpose(2, 0, 1)),
+        rgb=None if rgb is None else to_float(resize_rgb(pad_to_square(rgb, multiple), size).transpose(2, 0, 1)),
+        xyz=xyz,
         valid=small_valid,
-        mask=resize_mask(pad_to_square(sample.mask), size),
+        mask=None if sample.mask is None else resize_mask(pad_to_square(sample.mask, multiple), size),
         notes=notes,
     )
+
+
+def _remove_background(
+    sample: Sample,
+    rgb: NDArray[np.uint8] | None,
+    xyz: NDArray[np.float32],
+    valid: BoolArray,
+    options: PreprocessOptions,
+) -> tuple[str, ...]:
+    """Steps 2 and 4, in place. Returns notes."""
+    notes: tuple[str, ...] = ()
+    _require_points(sample, valid, "reading it")
+    if options.remove_plane:
+        notes = _remove_plane(rgb, xyz, valid, options)
+        _require_points(sample, valid, "removing the background plane")
+    if options.keep_largest_cluster:
+        _keep_largest_cluster(rgb, xyz, valid, options)
+        _require_points(sample, valid, f"DBSCAN ({options.cluster_distance} m, {options.cluster_min_points} points)")
+    return notes
 
 
 def to_float(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -63,7 +95,7 @@ def to_float(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _remove_plane(
-    rgb: NDArray[np.uint8], xyz: NDArray[np.float32], valid: BoolArray, options: PreprocessOptions
+    rgb: NDArray[np.uint8] | None, xyz: NDArray[np.float32], valid: BoolArray, options: PreprocessOptions
 ) -> tuple[str, ...]:
     """Step 2, in place: points near the border's plane become invalid and black. Returns notes.
 
@@ -82,16 +114,18 @@ def _remove_plane(
         return (f"no plane: {len(points)} valid points on the border do not determine one",)
     background = valid & (plane.distances(xyz) < options.plane_removal_distance)
     valid &= ~background
-    rgb[background] = 0
+    if rgb is not None:
+        rgb[background] = 0
     return ()
 
 
 def _keep_largest_cluster(
-    rgb: NDArray[np.uint8], xyz: NDArray[np.float32], valid: BoolArray, options: PreprocessOptions
+    rgb: NDArray[np.uint8] | None, xyz: NDArray[np.float32], valid: BoolArray, options: PreprocessOptions
 ) -> None:
     """Step 4, in place: points of the rest become invalid and black."""
     keep = largest_cluster(xyz, valid, distance=options.cluster_distance, min_points=options.cluster_min_points)
-    rgb[valid & ~keep] = 0
+    if rgb is not None:
+        rgb[valid & ~keep] = 0
     valid &= keep
 
 

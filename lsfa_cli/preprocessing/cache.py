@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lsfa_cli.preprocessing import PREPROCESSING_VERSION, PreprocessOptions, to_float
 from lsfa_cli.preprocessing.digests import DigestMemo, dataset_digest
-from lsfa_cli.samples import PreparedSample, SampleRecord
+from lsfa_cli.samples import BoolArray, PreparedSample, SampleRecord
 
 __all__ = ["SampleCache", "dataset_digest"]
 
@@ -82,31 +82,42 @@ class SampleCache:
 
 
 def _pack(sample: PreparedSample) -> dict[str, Any]:
-    """A prepared sample as small arrays, from which `_unpack` makes the same bits."""
-    rgb = np.rint(sample.rgb * 255).astype(np.uint8)
-    if not np.array_equal(to_float(rgb), sample.rgb):
-        raise ValueError(f"the prepared image of {sample.record.name} is no 8-bit image divided by 255")
-    return {
-        "rgb": rgb,
-        "points": sample.xyz[:, sample.valid],
-        "valid": np.packbits(sample.valid),
-        "mask": np.packbits(sample.mask),
-        "notes": np.frombuffer(json.dumps(sample.notes).encode(), dtype=np.uint8),
-    }
+    """A prepared sample as small arrays, from which `_unpack` makes the same bits. What it lacks has no entry."""
+    arrays: dict[str, Any] = {"notes": np.frombuffer(json.dumps(sample.notes).encode(), dtype=np.uint8)}
+    rasters = (sample.rgb, sample.valid, sample.mask)
+    size = max(0 if raster is None else raster.shape[-1] for raster in rasters)
+    # Which there are is written down: an entry that lost one to damage must not pass for a sample without it.
+    arrays["layout"] = np.array([size, *(raster is not None for raster in rasters)], dtype=np.int64)
+    if sample.rgb is not None:
+        arrays["rgb"] = np.rint(sample.rgb * 255).astype(np.uint8)
+        if not np.array_equal(to_float(arrays["rgb"]), sample.rgb):
+            raise ValueError(f"the prepared image of {sample.record.name} is no 8-bit image divided by 255")
+    if sample.xyz is not None and sample.valid is not None:
+        arrays["points"] = sample.xyz[:, sample.valid]
+        arrays["valid"] = np.packbits(sample.valid)
+    if sample.mask is not None:
+        arrays["mask"] = np.packbits(sample.mask)
+    return arrays
 
 
 def _unpack(arrays: Mapping[str, NDArray[Any]], record: SampleRecord) -> PreparedSample:
     """The sample that `_pack` was given; ValueError when the arrays do not fit each other."""
-    size = arrays["rgb"].shape[-1]
-    rgb = _checked(arrays["rgb"], np.uint8, (3, size, size))
-    packed = (-(-size * size // 8),)
-    valid, mask = (
-        np.unpackbits(_checked(arrays[name], np.uint8, packed), count=size * size).astype(bool).reshape(size, size)
-        for name in ("valid", "mask")
-    )
-    xyz = np.zeros((3, size, size), dtype=np.float32)
-    xyz[:, valid] = _checked(arrays["points"], np.float32, (3, int(valid.sum())))
-    return PreparedSample(record, to_float(rgb), xyz, valid, mask, tuple(json.loads(arrays["notes"].tobytes())))
+    size, has_rgb, has_xyz, has_mask = (int(value) for value in _checked(arrays["layout"], np.int64, (4,)))
+    rgb = xyz = valid = mask = None
+    if has_rgb:
+        rgb = to_float(_checked(arrays["rgb"], np.uint8, (3, size, size)))
+    if has_xyz:
+        valid = _unpack_mask(arrays["valid"], size)
+        xyz = np.zeros((3, size, size), dtype=np.float32)
+        xyz[:, valid] = _checked(arrays["points"], np.float32, (3, int(valid.sum())))
+    if has_mask:
+        mask = _unpack_mask(arrays["mask"], size)
+    return PreparedSample(record, rgb, xyz, valid, mask, tuple(json.loads(arrays["notes"].tobytes())))
+
+
+def _unpack_mask(bits: NDArray[Any], size: int) -> BoolArray:
+    packed = _checked(bits, np.uint8, (-(-size * size // 8),))
+    return np.unpackbits(packed, count=size * size).astype(bool).reshape(size, size)
 
 
 def _checked(array: NDArray[Any], kind: type[np.generic], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -8,19 +8,17 @@ from PIL import Image
 
 from lsfa_cli.samples import BoolArray
 
-_PAD_STEP = 100
-
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
-def padded_side(height: int, width: int) -> int:
-    """The larger of height and width, rounded up to the next multiple of 100 pixels."""
-    return -(-max(height, width) // _PAD_STEP) * _PAD_STEP
+def padded_side(height: int, width: int, multiple: int) -> int:
+    """The larger of height and width, rounded up to the next multiple of so many pixels."""
+    return -(-max(height, width) // multiple) * multiple
 
 
-def pad_to_square(raster: NDArray[Scalar]) -> NDArray[Scalar]:
+def pad_to_square(raster: NDArray[Scalar], multiple: int) -> NDArray[Scalar]:
     """A raster (H, W) or (H, W, C) in the middle of a square of zeros; an odd remainder's smaller half in front."""
-    side = padded_side(*raster.shape[:2])
+    side = padded_side(raster.shape[0], raster.shape[1], multiple)
     square = np.zeros((side, side, *raster.shape[2:]), dtype=raster.dtype)
     top, left = ((side - length) // 2 for length in raster.shape[:2])
     square[top : top + raster.shape[0], left : left + raster.shape[1]] = raster

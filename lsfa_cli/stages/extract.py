@@ -4,22 +4,24 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, fields
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lsfa_cli.artifacts.features import Layout, SplitWriter
 from lsfa_cli.artifacts.store import ArtifactWriter
 from lsfa_cli.backbones import load_backbone
 from lsfa_cli.backbones.base import Backbone
-from lsfa_cli.datasets.base import Dataset
+from lsfa_cli.datasets.base import Dataset, RasterDataset
 from lsfa_cli.datasets.prepared import prepared
 from lsfa_cli.errors import DataError
 from lsfa_cli.figures import shade_depth
-from lsfa_cli.preprocessing import PreprocessOptions
+from lsfa_cli.preprocessing import PreprocessOptions, Recipe
 from lsfa_cli.preprocessing.cache import SampleCache, dataset_digest
-from lsfa_cli.samples import MODALITIES, SPLITS, Modality, PatchFeatures, PreparedSample, SampleRecord
+from lsfa_cli.samples import SPLITS, Modality, PatchFeatures, PreparedSample, SampleRecord
 from lsfa_cli.settings import ExtractSettings
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.progress import Advance, Progress
@@ -47,15 +49,15 @@ def extract(
     cache: of prepared samples; it saves time and nothing else. jobs: threads that read and preprocess, 0 is one a
     processor; the result does not depend on it. Raises DataError for raw data that is missing or cannot be used.
     """
+    if not isinstance(dataset, RasterDataset):
+        raise TypeError(f"{dataset.name} has no images or organized point clouds")
     records = dataset.records(category)
+    modalities = chosen_modalities(dataset, category, settings.modality)
+    options = preprocess_options(settings, dataset.recipe(category))
     device = device_of(settings.device)
 
     def write(writer: ArtifactWriter, progress: Progress) -> str:
-        backbones = {
-            modality: _backbone(modality, settings, device)
-            for modality in MODALITIES
-            if settings.modality in (modality, "both")
-        }
+        backbones = {modality: _backbone(modality, settings, device) for modality in modalities}
         _remark(backbones, dataset, progress)
         writer.attribute("dataset", dataset.name)
         writer.attribute("category", category)
@@ -63,7 +65,7 @@ def extract(
             writer.attribute(f"{modality}_grid", backbone.grid)
         identities = {modality: backbone.identity for modality, backbone in backbones.items()}
         writer.attribute("backbones", json.dumps(identities, sort_keys=True))
-        source = _Prepared(dataset, preprocess_options(settings), cache, jobs or os.cpu_count() or 1)
+        source = _Prepared(dataset, options, cache, jobs or os.cpu_count() or 1)
         with progress.track(f"extract {category}", len(records)) as advance:
             for split in SPLITS:
                 chosen = [record for record in records if record.split == split]
@@ -77,7 +79,9 @@ def extract(
     return make(
         out,
         "features",
-        settings=recorded("extract", settings, device=device, digest=cache.digests.digest),
+        settings=recorded(
+            "extract", settings.model_copy(update=asdict(options)), device=device, digest=cache.digests.digest
+        ),
         inputs={"dataset": dataset_digest(records, cache.digests.digest)},
         write=write,
         mode=mode,
@@ -85,10 +89,29 @@ def extract(
     )
 
 
-def preprocess_options(settings: ExtractSettings) -> PreprocessOptions:
-    """The part of the settings that preprocessing takes."""
-    names = PreprocessOptions.__dataclass_fields__
-    return PreprocessOptions(**{name: getattr(settings, name) for name in names})
+def preprocess_options(settings: ExtractSettings, recipe: Recipe) -> PreprocessOptions:
+    """What preprocessing takes: the settings, and the data set's recipe where they leave the choice to it."""
+    values = asdict(recipe)
+    for field in fields(PreprocessOptions):
+        value = getattr(settings, field.name)
+        if value is not None:
+            values[field.name] = value
+    return PreprocessOptions(**values)
+
+
+def chosen_modalities(dataset: Dataset, category: str, choice: str) -> tuple[Modality, ...]:
+    """The modalities that are asked for ("rgb", "xyz"), or all that the data set has ("both")."""
+    present = tuple(dataset.modalities(category))
+    if choice == "both":
+        return present
+    wanted = tuple(modality for modality in present if modality == choice)
+    if not wanted:
+        what = {"rgb": "images", "xyz": "3D scans"}[choice]
+        raise DataError(
+            f"{dataset.name} {category} has no {what}, and --modality {choice} needs them.",
+            hint=f"Use --modality {' or '.join(present)}.",
+        )
+    return wanted
 
 
 def _backbone(modality: Modality, settings: ExtractSettings, device: str) -> Backbone:
@@ -128,7 +151,7 @@ def _is_named(backbone: Backbone | None, name: str) -> bool:
 class _Prepared:
     """Prepared samples in order, read and preprocessed ahead by a few threads."""
 
-    def __init__(self, dataset: Dataset, options: PreprocessOptions, cache: SampleCache, jobs: int) -> None:
+    def __init__(self, dataset: RasterDataset, options: PreprocessOptions, cache: SampleCache, jobs: int) -> None:
         self._dataset, self._options, self._cache, self._jobs = dataset, options, cache, jobs
 
     def batches(self, records: Sequence[SampleRecord]) -> Iterator[list[PreparedSample]]:
@@ -171,11 +194,24 @@ def _write_split(
             _require_finite(sample.record, patches)
             split.patches(index, patches)
             if sample.record.split == "test":
-                image = np.ascontiguousarray(np.rint(sample.rgb * 255).astype(np.uint8).transpose(1, 2, 0))
-                split.pictures(index, sample.mask, image, shade_depth(sample.xyz, sample.valid))
+                split.pictures(index, sample.mask, _picture(sample), _shaded(sample))
             index += 1
         advance(len(batch))
     split.close()
+
+
+def _picture(sample: PreparedSample) -> NDArray[np.uint8] | None:
+    """The preprocessed image (S, S, 3)."""
+    if sample.rgb is None:
+        return None
+    return np.ascontiguousarray(np.rint(sample.rgb * 255).astype(np.uint8).transpose(1, 2, 0))
+
+
+def _shaded(sample: PreparedSample) -> NDArray[np.uint8] | None:
+    """The scan as a picture (S, S)."""
+    if sample.xyz is None or sample.valid is None:
+        return None
+    return shade_depth(sample.xyz, sample.valid)
 
 
 def _require_finite(record: SampleRecord, patches: Mapping[Modality, PatchFeatures]) -> None:

@@ -122,9 +122,11 @@ def _case(
     )
 
 
-def _pictures(features: Features, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    rows = features.artifact.rows
-    return rows("test/pictures/rgb", index), rows("test/pictures/depth", index)
+def _pictures(features: Features, index: int) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None]:
+    """The image and the shaded scan of a test sample, of which one may be absent."""
+    artifact, paths = features.artifact, ("test/pictures/rgb", "test/pictures/depth")
+    image, depth = (artifact.rows(path, index) if path in artifact else None for path in paths)
+    return image, depth
 
 
 def _sheet_rows(scores: Scores, features: Features, count: int) -> list[SheetRow]:

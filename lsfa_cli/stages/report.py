@@ -133,7 +133,8 @@ def _measure_file(
 
 def measure(scores: Scores, name: str, method: str, limits: Sequence[float], thresholds: int | None) -> list[Result]:
     """I-AUROC, P-AUROC and AUPRO of one score ("rgb", "xyz" or "fused") of one category."""
-    masks, maps = scores.masks, scores.maps[name]
+    marked = scores.masked
+    masks, maps = scores.masks[marked], scores.maps[name][marked]
     figures: list[tuple[list[str], Callable[[], list[float]]]] = [
         (["i_auroc"], lambda: [image_auroc(scores.image[name], scores.labels)]),
         (["p_auroc"], lambda: [pixel_auroc(maps, masks)]),
@@ -145,7 +146,7 @@ def measure(scores: Scores, name: str, method: str, limits: Sequence[float], thr
     results: list[Result] = []
     for metrics, compute in figures:
         values: list[float | None] = [None] * len(metrics)
-        note = ""
+        note = "" if marked.all() or metrics == ["i_auroc"] else f"without {(~marked).sum()} samples that have no mask"
         try:
             values = list(compute())
         except UndefinedMetricError as error:

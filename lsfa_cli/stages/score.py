@@ -96,6 +96,8 @@ def _write(
     writer.write("labels", test.labels)
     writer.write("defects", test.defects)
     writer.write("masks", features.artifact.read("test/masks"), compress=True)
+    if not features.masked.all():
+        writer.write("masked", features.masked)
 
     adaptors = fitted_adaptors(features, adaptor, modalities, device_of(settings.device), bank=bank)
     image: dict[Modality, NDArray[np.float64]] = {}
@@ -137,7 +139,7 @@ def _remarks(adaptor: Artifact | None) -> list[str]:
 
 def _modalities(bank: Artifact, settings: ScoreSettings) -> tuple[Modality, ...]:
     present = bank_modalities(bank)
-    wanted = MODALITIES if settings.modality == "both" else tuple(m for m in MODALITIES if m == settings.modality)
+    wanted = present if settings.modality == "both" else tuple(m for m in MODALITIES if m == settings.modality)
     if missing := [modality for modality in wanted if modality not in present]:
         raise ArtifactError(
             f"{bank.path} has no {missing[0]} bank, and --modality {settings.modality} needs it",

@@ -3,7 +3,6 @@
 Targets on one core: preprocessing within 0.06 s at 400 x 400 and 0.25 s at 800 x 800.
 """
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,13 +19,10 @@ from lsfa_cli.preprocessing.cache import SampleCache
 from lsfa_cli.preprocessing.clusters import dbscan
 from lsfa_cli.preprocessing.plane import border, fit_plane
 from lsfa_cli.samples import Sample
-from lsfa_cli.settings import ExtractSettings
 from tests.benchmarks.test_ratios import tell, timed
 
 Shared = Callable[[str], Path]
-OPTIONS = PreprocessOptions(
-    **{field.name: getattr(ExtractSettings(), field.name) for field in dataclasses.fields(PreprocessOptions)}
-)
+OPTIONS = PreprocessOptions()
 
 
 @pytest.fixture

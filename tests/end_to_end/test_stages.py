@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lsfa_cli.artifacts import open_scores
+from lsfa_cli.artifacts.schema import SCHEMAS
 from tests.end_to_end.conftest import Place, runner
 
 ARTIFACTS = ("features", "adaptor", "bank", "scores")
@@ -130,7 +131,7 @@ def test_stale_artifacts_are_refused_with_the_command_that_mends_them(finished: 
 def test_inspect(finished: Place) -> None:
     for name in ARTIFACTS:
         text = finished.lsfa("inspect", str(finished.artifact(name)), "--verify").stdout
-        assert text.startswith(f"{name} version 1")
+        assert text.startswith(f"{name} version {SCHEMAS[name].version}")
         assert "verified: the content has this hash" in text
         document = json.loads(finished.lsfa("inspect", str(finished.artifact(name)), "--json").stdout)
         assert document["schema"] == name
@@ -143,8 +144,11 @@ def test_one_modality_alone(place: Place, modality: str) -> None:
         place.lsfa(stage, "--category", "fitting", "--modality", modality)
     with open_scores(place.artifact("scores")) as scores:
         assert set(scores.image) == {modality}
-    done = place.lsfa("bank", "--category", "fitting", "--modality", "both", expect=4)
-    assert "lsfa extract --modality both" in done.stderr
+    done = place.lsfa("bank", "--category", "fitting", "--modality", "both")
+    assert "up to date" not in done.stderr
+    other = "xyz" if modality == "rgb" else "rgb"
+    done = place.lsfa("bank", "--category", "fitting", "--modality", other, expect=4)
+    assert f"lsfa extract --modality {other}" in done.stderr
 
 
 def test_baseline_control_and_fusions(place: Place) -> None:

@@ -12,10 +12,11 @@ from sklearn.cluster import DBSCAN
 
 from lsfa_cli.datasets import open_dataset
 from lsfa_cli.errors import DataError
-from lsfa_cli.preprocessing import PreprocessOptions, prepare
+from lsfa_cli.preprocessing import PreprocessOptions, Recipe, prepare
 from lsfa_cli.preprocessing.plane import border, fit_plane
 from lsfa_cli.samples import PreparedSample, Sample
 from lsfa_cli.settings import ExtractSettings
+from lsfa_cli.stages.extract import preprocess_options
 from tests.preprocessing.scenes import OPTIONS, RECORD, background, part_on_background
 
 
@@ -164,10 +165,8 @@ def test_no_point_left_after_resizing_is_an_error() -> None:
 
 
 def test_settings_have_every_option() -> None:
-    names = {field.name for field in dataclasses.fields(PreprocessOptions)}
-    assert names <= set(ExtractSettings.model_fields)
-    chosen = PreprocessOptions(**{name: getattr(ExtractSettings(), name) for name in names})
-    assert chosen == PreprocessOptions(
+    assert {field.name for field in dataclasses.fields(PreprocessOptions)} <= set(ExtractSettings.model_fields)
+    assert preprocess_options(ExtractSettings(), Recipe()) == PreprocessOptions(
         image_size=224,
         border_width=10,
         plane_inlier_distance=0.004,
@@ -180,11 +179,38 @@ def test_settings_have_every_option() -> None:
     )
 
 
+def test_settings_win_over_the_recipe() -> None:
+    recipe = Recipe(remove_plane=False, cluster_distance=0.1, pad_multiple=1)
+    chosen = preprocess_options(ExtractSettings(cluster_distance=0.2, seed=3), recipe)
+    assert (chosen.remove_plane, chosen.cluster_distance, chosen.pad_multiple) == (False, 0.2, 1)
+    assert chosen.seed == 3
+
+
+def test_what_the_recipe_leaves_out_is_skipped() -> None:
+    sample = part_on_background()
+    options = dataclasses.replace(OPTIONS, remove_plane=False, keep_largest_cluster=False, pad_multiple=1)
+    done = prepare(sample, options)
+    assert done.notes == ()
+    everything = dataclasses.replace(options, image_size=max(sample.valid.shape))
+    assert prepare(sample, everything).valid.sum() == sample.valid.sum()
+
+
+def test_one_modality_alone_is_prepared_like_both() -> None:
+    sample = part_on_background()
+    whole = prepare(sample, OPTIONS)
+    scan = prepare(dataclasses.replace(sample, rgb=None), OPTIONS)
+    assert scan.rgb is None
+    np.testing.assert_array_equal(scan.xyz, whole.xyz)
+    np.testing.assert_array_equal(scan.valid, whole.valid)
+    image = prepare(dataclasses.replace(sample, xyz=None, valid=None, mask=None), OPTIONS)
+    assert image.xyz is image.valid is image.mask is None
+    expected = prepare(sample, dataclasses.replace(OPTIONS, remove_plane=False, keep_largest_cluster=False))
+    np.testing.assert_array_equal(image.rgb, expected.rgb)
+
+
 def test_real_samples_keep_the_part(shared: Callable[[str], Path]) -> None:
     dataset = open_dataset("mvtec3d", shared("data/mvtec3d"))
-    options = PreprocessOptions(
-        **{field.name: getattr(ExtractSettings(), field.name) for field in dataclasses.fields(PreprocessOptions)}
-    )
+    options = PreprocessOptions()
     for record in dataset.records("cable_gland")[::8]:
         done = prepare(dataset.read(record), options)
         assert done.notes == ()

@@ -13,14 +13,14 @@ from lsfa_cli.preprocessing.resize import pad_to_square, padded_side, resize_mas
     [(400, 400, 400), (900, 400, 900), (600, 800, 800), (401, 300, 500), (1, 1, 100), (224, 224, 300), (99, 101, 200)],
 )
 def test_side_is_the_larger_one_rounded_up_to_hundreds(height: int, width: int, side: int) -> None:
-    assert padded_side(height, width) == side
-    assert pad_to_square(np.ones((height, width), dtype=bool)).shape == (side, side)
+    assert padded_side(height, width, 100) == side
+    assert pad_to_square(np.ones((height, width), dtype=bool), 100).shape == (side, side)
 
 
 @pytest.mark.parametrize(("height", "width", "top", "left"), [(90, 40, 5, 30), (97, 60, 1, 20), (100, 95, 0, 2)])
 def test_smaller_half_of_an_odd_remainder_is_in_front(height: int, width: int, top: int, left: int) -> None:
     raster = np.random.default_rng(0).uniform(1, 2, (height, width, 3)).astype(np.float32)
-    square = pad_to_square(raster)
+    square = pad_to_square(raster, 100)
     assert square.dtype == np.float32
     np.testing.assert_array_equal(square[top : top + height, left : left + width], raster)
     assert (square != 0).any(axis=2).sum() == height * width

@@ -1,0 +1,70 @@
+"""Looking into the folders of a data set, with errors that name what is wrong."""
+
+from pathlib import Path
+
+from lsfa_cli.errors import DataError
+from lsfa_cli.samples import SampleRecord
+
+NAMED_FILES = 5  # that one message names
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder is there; False also where one may not look."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def folder_instead(path: Path) -> DataError:
+    """The error for a folder whose name is that of a file."""
+    return DataError(f"{path} is a folder, expected a file.", hint="Put the data set's own file in its place.")
+
+
+def entries(folder: Path) -> list[Path]:
+    """What a folder holds, sorted by name, without hidden files."""
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be listed: {error.strerror}.", hint="Check the folder's permissions."
+        ) from error
+
+
+def folders(folder: Path) -> list[Path]:
+    """The folders in a folder, sorted by name, without hidden ones."""
+    return [entry for entry in entries(folder) if is_folder(entry)]
+
+
+def listing(folder: Path) -> str:
+    """What a folder holds, in words."""
+    return few([entry.name for entry in entries(folder)]) or "nothing"
+
+
+def few(names: list[str]) -> str:
+    """The first names, and how many more there are."""
+    rest = len(names) - NAMED_FILES
+    return ", ".join(names[:NAMED_FILES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def stems(folder: Path, suffix: str) -> set[str]:
+    """The ids of the files of one role, empty without the folder."""
+    if not is_folder(folder):
+        return set()
+    found = set()
+    for entry in entries(folder):
+        if entry.suffix == suffix:
+            if is_folder(entry):
+                raise folder_instead(entry)
+            found.add(entry.stem)
+    return found
+
+
+def require_equal_size(record: SampleRecord, role: str, size: tuple[int, ...], rgb_size: tuple[int, ...]) -> None:
+    """Refuse a file of a sample whose size (H, W) is not that of the sample's image."""
+    if size != rgb_size:
+        raise DataError(
+            f"{record.files[role]} has {size[1]} x {size[0]} pixels, "
+            f"its image {record.files['rgb']} has {rgb_size[1]} x {rgb_size[0]}.",
+            hint="Cloud, image and mask of a sample must be aligned pixel by pixel.",
+        )
