@@ -20,6 +20,7 @@ from lsfa_cli.preprocessing.clusters import dbscan
 from lsfa_cli.preprocessing.plane import border, fit_plane
 from lsfa_cli.samples import Sample
 from tests.benchmarks.test_ratios import tell, timed
+from tests.preprocessing.test_clusters import kept_otherwise_by_open3d, open3d_or_skip
 
 Shared = Callable[[str], Path]
 OPTIONS = PreprocessOptions()
@@ -68,3 +69,12 @@ def test_whole_preprocessing(shared: Shared, scan: Sample, tmp_path: Path) -> No
     np.testing.assert_array_equal(first.rgb, again.rgb)
     print(f"\nread {reading:.3f} s, preprocess {small:.3f} s at 400 x 400 and {large:.3f} s at 800 x 800")
     tell("reading and preprocessing again, from the cache", reading + small, cached)
+
+
+def test_every_real_sample_keeps_the_points_that_open3d_keeps(shared: Shared) -> None:
+    open3d = open3d_or_skip()
+    paths = sorted(shared("data/mvtec3d/cable_gland").rglob("xyz/*.tiff"))
+    counts = [kept_otherwise_by_open3d(open3d, path) for path in paths]
+    different, total = (sum(column) for column in zip(*counts, strict=True))
+    print(f"\n{len(paths)} real samples: {different} of {total:,} points are kept by one DBSCAN alone")
+    assert different <= 0.001 * total

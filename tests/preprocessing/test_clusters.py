@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -153,6 +154,26 @@ def real_part(path: Path, step: int) -> NDArray[np.float64]:
     return xyz[::step, ::step][above[::step, ::step]].astype(np.float64)
 
 
+def open3d_or_skip() -> Any:
+    try:
+        return import_open3d()
+    except MissingDependencyError as error:
+        pytest.skip(error.message)
+
+
+def kept_otherwise_by_open3d(open3d: Any, path: Path) -> tuple[int, int]:
+    """Pixels that Open3D's DBSCAN and ours do not agree to keep, and all that have a point above the background."""
+    xyz, valid = read_cloud(path)
+    plane = fit_plane(xyz[border(*valid.shape, 10) & valid], inlier_distance=0.004, sample_points=50, draws=100, seed=0)
+    assert plane is not None
+    above = valid & (plane.distances(xyz) >= 0.005)
+    cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(xyz[above].astype(np.float64)))
+    labels = np.asarray(cloud.cluster_dbscan(eps=0.006, min_points=30))
+    expected = np.zeros_like(valid)
+    expected[above] = labels == np.bincount(labels[labels >= 0]).argmax()
+    return int((largest_cluster(xyz, above, distance=0.006, min_points=30) != expected).sum()), int(above.sum())
+
+
 @pytest.mark.parametrize(("name", "step"), [("train/good/xyz/009", 2), ("test/good/xyz/009", 3)])
 def test_real_parts_as_scikit_learn_sees_them(shared: Shared, name: str, step: int) -> None:
     points = real_part(shared(f"data/mvtec3d/cable_gland/{name}.tiff"), step)
@@ -161,13 +182,21 @@ def test_real_parts_as_scikit_learn_sees_them(shared: Shared, name: str, step: i
         np.testing.assert_array_equal(dbscan(points, distance=distance, min_points=min_points), expected)
 
 
-def test_real_part_as_open3d_sees_it(shared: Shared) -> None:
-    try:
-        open3d = import_open3d()
-    except MissingDependencyError as error:
-        pytest.skip(error.message)
+@pytest.mark.parametrize("distance", [0.006, 0.002])
+def test_real_part_as_open3d_sees_it(shared: Shared, distance: float) -> None:
+    open3d = open3d_or_skip()
     points = real_part(shared("data/mvtec3d/cable_gland/test/bent/xyz/005.tiff"), 2)
     cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(points))
-    for distance, min_points in ((0.006, 30), (0.002, 20)):
-        expected = np.asarray(cloud.cluster_dbscan(eps=distance, min_points=min_points))
-        np.testing.assert_array_equal(dbscan(points, distance=distance, min_points=min_points), expected)
+    expected = np.asarray(cloud.cluster_dbscan(eps=distance, min_points=20))
+    np.testing.assert_array_equal(dbscan(points, distance=distance, min_points=20), expected)
+
+
+def test_same_pixels_are_kept_as_by_open3d(shared: Shared) -> None:
+    """At full resolution, of every eighth real sample; `nox -s bench` compares all of them."""
+    open3d = open3d_or_skip()
+    different = total = 0
+    for path in sorted(shared("data/mvtec3d/cable_gland").rglob("xyz/*.tiff"))[::8]:
+        different_here, total_here = kept_otherwise_by_open3d(open3d, path)
+        different, total = different + different_here, total + total_here
+    assert total > 100_000
+    assert different <= 0.001 * total
