@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from lsfa_cli import errors
 from lsfa_cli.artifacts import schema
 from lsfa_cli.catalog import Entry
-from lsfa_cli.commands import COMMANDS, app
+from lsfa_cli.commands import app, every_command
 from lsfa_cli.configuration import ALIASES, CONFIG_NAME, CONFIG_VARIABLE, PREFIX, SHARED
 from lsfa_cli.settings import STAGES, RunSettings
 
@@ -115,8 +115,9 @@ def exit_codes_page() -> str:
 def commands_page() -> str:
     """Every command's help, as the terminal shows it."""
     parts = ["# Commands", "Each command also prints this itself: `lsfa --help`, `lsfa COMMAND --help`.", _help()]
-    for name in COMMANDS:
-        parts += [f"## lsfa {name} {{ #{name} }}", _help(name)]
+    for words in every_command():
+        heading = "#" * (len(words) + 1)
+        parts += [f"{heading} lsfa {' '.join(words)} {{ #{'-'.join(words)} }}", _help(*words)]
     return _page(parts)
 
 

@@ -7,7 +7,7 @@ A table is a plain dictionary from a name to an `Entry`. Listing a table imports
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from lsfa_cli.errors import UnknownNameError
 
@@ -26,7 +26,10 @@ class Entry:
         return getattr(importlib.import_module(self.module), self.attribute)
 
 
-def lookup(table: Mapping[str, Entry], kind: str, name: str) -> Entry:
+Row = TypeVar("Row", bound=Entry)
+
+
+def lookup(table: Mapping[str, Row], kind: str, name: str) -> Row:
     """The row called `name`, or an `UnknownNameError` that suggests the nearest one."""
     if name not in table:
         raise UnknownNameError(kind, name, table)

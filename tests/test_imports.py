@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import lsfa_cli
-from lsfa_cli.commands import COMMANDS
+from lsfa_cli.commands import COMMANDS, every_command
+from lsfa_cli.commands.data import TABLE as DATA
 
 HEAVY = ["torch", "timm", "open3d", "faiss", "sklearn", "pandas"]
 
@@ -73,7 +74,7 @@ def test_a_module_that_does_not_import_is_reported() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)], ids=" ".join
+    "arguments", [["--help"], ["--version"], *([*words, "--help"] for words in every_command())], ids=" ".join
 )
 def test_help_loads_no_heavy_package(arguments: list[str]) -> None:
     (code, loaded), printed = _in_fresh_python(RUN_AND_LIST_MODULES, arguments)
@@ -86,6 +87,13 @@ def test_help_loads_no_heavy_package(arguments: list[str]) -> None:
 def test_the_list_of_commands_is_the_help() -> None:
     _, printed = _in_fresh_python(RUN_AND_LIST_MODULES, ["--help"])
     assert [name for name in COMMANDS if name not in printed.split()] == []
+
+
+def test_the_list_of_a_group_is_its_help_and_imports_none_of_its_commands() -> None:
+    script = RUN_AND_LIST_MODULES.replace('{name.split(".")[0] for name in sys.modules}', "sys.modules")
+    (_, loaded), printed = _in_fresh_python(script, ["data", "--help"])
+    assert [name for name in DATA.commands if name not in printed.split()] == []
+    assert [name for name in loaded if name.startswith("lsfa_cli.commands.data.")] == []
 
 
 def test_tables_are_listed_without_heavy_packages() -> None:

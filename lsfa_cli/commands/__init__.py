@@ -3,19 +3,19 @@
 A command's module is imported when the command is used, so that `lsfa --help` and completion stay quick.
 """
 
-import importlib
 from collections.abc import Mapping
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
 from lsfa_cli import __version__
 from lsfa_cli.commands.guard import reporting_errors
+from lsfa_cli.commands.lazy import CommandTable, LazyGroup, new_app
 
 # name -> one line of help; the module is `lsfa_cli.commands.NAME`, with an underscore where Python needs one
 COMMANDS: Mapping[str, str] = {
     "demo": "Make synthetic parts, find their defects, show tables and pictures.",
+    "data": "Look at data sets and check them before use.",
     "run": "All five stages for every category, beside the baseline.",
     "extract": "Raw samples to patch features.",
     "adapt": "Train the adaptors of a category on its good parts.",
@@ -30,52 +30,34 @@ COMMANDS: Mapping[str, str] = {
 
 MODULES: Mapping[str, str] = {"list": "list_tables", "settings": "show_settings", "inspect": "inspect_artifact"}
 
+TABLE = CommandTable("lsfa_cli.commands", COMMANDS, MODULES)
 
-class LazyCommands(TyperGroup):
-    """The group of commands, each imported at its first use."""
+GROUPS = ("data",)
+"""The commands that are groups of commands themselves."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # Typer's own context class
-        """The names of all commands, in the order of a day's work."""
-        return list(COMMANDS)
 
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:  # type: ignore[override]  # as above
-        """Import a command and hand it to Typer."""
-        return load_command(cmd_name) if cmd_name in COMMANDS else None
+class LazyCommands(LazyGroup):
+    """The group of all commands."""
 
-    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:  # type: ignore[override]  # as above
-        """List the commands from the table, without importing any."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+    table = TABLE
 
-    def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:  # type: ignore[override]  # as above
-        """Find the command; a mistyped one is refused with the nearest name."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from lsfa_cli.errors import UnknownNameError
-
-            raise UnknownNameError("command", args[0], COMMANDS)
-        return super().resolve_command(ctx, args)
-
-    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # as above
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # Typer's own context class
         """Run a command; errors meant for the user become messages and exit codes."""
         with reporting_errors():
             return super().invoke(ctx)
 
 
-def load_command(name: str) -> Any:
-    """The command as Typer runs it."""
-    module = importlib.import_module(f"lsfa_cli.commands.{MODULES.get(name, name)}")
-    single = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-    single.command(name, help=module.command.__doc__, epilog=module.EXAMPLES)(module.command)
-    return typer.main.get_command(single)
+def every_command() -> list[tuple[str, ...]]:
+    """The words of every command, those inside groups after their group: ("data",), ("data", "list"), ..."""
+    found: list[tuple[str, ...]] = []
+    for name in COMMANDS:
+        found.append((name,))
+        if name in GROUPS:
+            found += [(name, inner) for inner in TABLE.module(name).TABLE.commands]
+    return found
 
 
-app = typer.Typer(
-    cls=LazyCommands,
-    no_args_is_help=True,
-    rich_markup_mode=None,  # plain: rich alone would take most of the time that --help may take
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = new_app(LazyCommands, completion=True)
 
 
 def _version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,18 +12,34 @@ from lsfa_cli.errors import DataError
 if TYPE_CHECKING:
     from lsfa_cli.datasets.base import Dataset
 
-DATASETS: dict[str, Entry] = {
-    "mvtec3d": Entry(
+RASTER_FIGURES = "I-AUROC (image), P-AUROC and AUPRO (pixel)"
+
+
+@dataclass(frozen=True)
+class DatasetEntry(Entry):
+    """A row of `DATASETS`: also the layout that is read, what a sample has, and what its figures are called."""
+
+    layout: str = ""
+    has: str = ""
+    figures: str = RASTER_FIGURES
+
+
+DATASETS: dict[str, DatasetEntry] = {
+    "mvtec3d": DatasetEntry(
         "lsfa_cli.datasets.mvtec3d",
         "Mvtec3d",
         "MVTec 3D-AD: ten categories of industrial parts, RGB and organized point cloud.",
         needs="the unpacked data set (CC BY-NC-SA 4.0, from MVTec)",
+        layout="CATEGORY/train/good/{rgb,xyz}, CATEGORY/test/DEFECT/{rgb,xyz,gt}",
+        has="RGB image, organized point cloud, mask",
     ),
-    "synthetic": Entry(
+    "synthetic": DatasetEntry(
         "lsfa_cli.datasets.mvtec3d",
         "Synthetic",
         "Generated parts in the layout of MVTec 3D-AD, for trying things out.",
-        needs="generated files",
+        needs="files written by lsfa synthesize",
+        layout="CATEGORY/train/good/{rgb,xyz}, CATEGORY/test/DEFECT/{rgb,xyz,gt}",
+        has="RGB image, organized point cloud, mask",
     ),
 }
 

@@ -1,0 +1,26 @@
+"""`lsfa data`: one file a command, imported when it is used."""
+
+from lsfa_cli.commands.lazy import CommandTable, LazyGroup, new_app
+
+TABLE = CommandTable(
+    "lsfa_cli.commands.data",
+    {
+        "list": "The data sets there are, and what each reads.",
+    },
+    {"list": "list_datasets"},
+    kind="command of lsfa data",
+)
+
+
+class DataCommands(LazyGroup):
+    """The group of commands about data sets."""
+
+    table = TABLE
+
+
+app = new_app(DataCommands)
+
+
+@app.callback()
+def data() -> None:
+    """Look at data sets and check them before use. Nothing here changes a data set."""
