@@ -113,6 +113,7 @@ class PatchFeatures:
     """Patch features of one sample and one modality on a `grid` x `grid` raster, row by row.
 
     valid: (grid * grid,), which patches have a feature. values: (number of valid patches, D), in raster order.
+    Of an unorganized cloud: m groups of points, on no raster. grid is 0, valid (m,) all True, values (m, D).
     """
 
     values: FloatArray

@@ -5,14 +5,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lsfa_cli.artifacts.store import Artifact, ArtifactWriter, GrowingRows, open_artifact
 from lsfa_cli.errors import ArtifactError
-from lsfa_cli.samples import MODALITIES, BoolArray, Modality, PatchFeatures, SampleRecord, Split
+from lsfa_cli.samples import MODALITIES, BoolArray, FloatArray, Modality, PatchFeatures, SampleRecord, Split
 
 
 class SplitFeatures:
@@ -34,7 +34,7 @@ class SplitFeatures:
         return {modality: self.patches(index, modality) for modality in self.modalities}
 
     def patches(self, index: int, modality: Modality) -> PatchFeatures:
-        """One sample's patches of one modality."""
+        """One sample's patches of one modality; of an unorganized cloud its groups, all valid, grid 0."""
         if not 0 <= index < len(self):
             raise IndexError(index)
         if modality == "rgb":
@@ -43,11 +43,13 @@ class SplitFeatures:
         if self._offsets is None:
             raise ArtifactError(f"{self._artifact.path} has no 3D features", hint="Run: lsfa extract --modality both")
         where = slice(int(self._offsets[index]), int(self._offsets[index + 1]))
-        values = self._artifact.rows(f"{self._split}/xyz/values", where)
-        return PatchFeatures(values, self._artifact.rows(f"{self._split}/xyz/valid", index), self._grid(modality))
+        values, grid = self._artifact.rows(f"{self._split}/xyz/values", where), self._grid(modality)
+        if grid == NO_GRID:
+            return PatchFeatures(values, np.ones(len(values), dtype=bool), grid)
+        return PatchFeatures(values, self._artifact.rows(f"{self._split}/xyz/valid", index), grid)
 
     def counts(self, modality: Modality) -> NDArray[np.int64]:
-        """How many valid patches each sample has."""
+        """How many valid patches, or groups of a cloud, each sample has."""
         if modality == "rgb":
             return np.full(len(self), self._artifact.dataset(f"{self._split}/rgb").shape[1], dtype=np.int64)
         return np.diff(self._offsets) if self._offsets is not None else np.zeros(len(self), dtype=np.int64)
@@ -57,6 +59,21 @@ class SplitFeatures:
 
 
 _KEY: Mapping[Modality, str] = {"rgb": "rgb", "xyz": "xyz/values"}
+NO_GRID = 0  # the grid of what lies on no raster: the groups of an unorganized cloud
+
+
+class CloudPoints(NamedTuple):
+    """The points of one test cloud, in the file's order: whether on a defect (N,), and the nearest group (N,)."""
+
+    defect: BoolArray
+    group: NDArray[np.int32]
+
+
+class CloudPicture(NamedTuple):
+    """A rendering of one test cloud (S, S) uint8, 0 where there is nothing, and the point shown there, -1 for none."""
+
+    depth: NDArray[np.uint8]
+    point: NDArray[np.int32]
 
 
 class Features:
@@ -88,6 +105,29 @@ class Features:
                 hint=f"Use --modality {present[0]}, or run: lsfa extract --modality {choice}",
             )
         return wanted
+
+    @property
+    def is_cloud(self) -> bool:
+        """Whether the samples are unorganized point clouds: groups and points in place of patches and pixels."""
+        return int(self.artifact.attributes.get("xyz_grid", -1)) == NO_GRID
+
+    def point_offsets(self) -> NDArray[np.int64]:
+        """(n + 1,), where the points of each test cloud begin. Raises ArtifactError when they do not fit."""
+        offsets: NDArray[np.int64] = self.artifact.read("test/points/offsets")
+        total = {len(self.artifact.dataset(f"test/points/{name}")) for name in ("defect", "group")}
+        if len(offsets) != len(self.split("test")) + 1 or total != {int(offsets[-1])} or (np.diff(offsets) < 0).any():
+            raise ArtifactError(f"{self.artifact.path}: 'test/points/offsets' does not fit the points")
+        return offsets
+
+    def points(self, where: slice) -> CloudPoints:
+        """Points of the test clouds, `where` from one of `point_offsets` to the next."""
+        read = self.artifact.rows
+        return CloudPoints(read("test/points/defect", where), read("test/points/group", where))
+
+    def cloud_picture(self, index: int) -> CloudPicture:
+        """The rendering of a test cloud."""
+        read = self.artifact.rows
+        return CloudPicture(read("test/pictures/depth", index), read("test/pictures/point", index))
 
     def masks(self, index: int) -> BoolArray:
         """The defect pixels of a test sample."""
@@ -128,9 +168,7 @@ class SplitWriter:
         picture_size: int,
     ) -> None:
         count = len(records)
-        writer.write(f"{split}/names", [record.name for record in records])
-        writer.write(f"{split}/labels", [record.label for record in records])
-        writer.write(f"{split}/defects", [record.defect for record in records])
+        _write_records(writer, split, records)
         self._offsets = [0]
         self._writer = writer
         self._split = split
@@ -179,3 +217,67 @@ class SplitWriter:
             self._writer.write(f"{self._split}/xyz/offsets", self._offsets)
         if not self._masked.all():
             self._writer.write("test/masked", self._masked)
+
+
+class CloudWriter:
+    """Writes one split of unorganized clouds (the data set's attribute `xyz_grid` is then `NO_GRID`), in order.
+
+    For every sample `groups`, and in the test split `points` too; `close` at the end. picture_size: S.
+    """
+
+    def __init__(
+        self, writer: ArtifactWriter, split: Split, records: Sequence[SampleRecord], dimension: int, picture_size: int
+    ) -> None:
+        _write_records(writer, split, records)
+        self._writer, self._split, self._size = writer, split, picture_size
+        self._count = len(records)
+        self._values = writer.growing(f"{split}/xyz/values", dimension)
+        self._groups = [0]
+        self._points = [0]
+        if split == "test":
+            square = (len(records), picture_size, picture_size)
+            self._defect = writer.growing("test/points/defect", compress=True)
+            self._group = writer.growing("test/points/group", compress=True)
+            self._depths = writer.reserve("test/pictures/depth", square, compress=True)
+            self._shown = writer.reserve("test/pictures/point", square, compress=True)
+
+    def groups(self, values: FloatArray) -> None:
+        """Write the group features (m, D) of the next sample."""
+        self._values.append(values.astype(np.float16))
+        self._groups.append(self._groups[-1] + len(values))
+        self._writer.check()
+
+    def points(
+        self, defect: BoolArray, group: NDArray[np.integer], picture: NDArray[np.uint8], shown: NDArray[np.integer]
+    ) -> None:
+        """Write what scoring and the report need of the next test cloud of N points, after its `groups`.
+
+        defect: (N,), points on a defect. group: (N,), the nearest of the sample's groups. picture: (S, S), a
+        rendering, 0 where nothing is seen. shown: (S, S), the point seen at each pixel, -1 for none.
+        """
+        index = len(self._points) - 1
+        groups = self._groups[index + 1] - self._groups[index]
+        if group.shape != defect.shape or (group.size and not 0 <= int(group.min()) <= int(group.max()) < groups):
+            raise ValueError(f"points of {defect.shape} need the index of one of {groups} groups each")
+        if picture.shape != shown.shape or int(shown.max(initial=-1)) >= len(defect) or int(shown.min(initial=0)) < -1:
+            raise ValueError(f"a picture of {picture.shape} needs the index of one of {len(defect)} points a pixel")
+        self._defect.append(defect)
+        self._group.append(group.astype(np.int32))
+        self._depths[index], self._shown[index] = picture, shown.astype(np.int32)
+        self._points.append(self._points[-1] + len(defect))
+        self._writer.check()
+
+    def close(self) -> None:
+        """Write what is known only at the end."""
+        written = len(self._points) if self._split == "test" else len(self._groups)
+        if not self._count + 1 == len(self._groups) == written:
+            raise ValueError(f"{self._split}: not every one of {self._count} samples was written")
+        self._writer.write(f"{self._split}/xyz/offsets", self._groups)
+        if self._split == "test":
+            self._writer.write("test/points/offsets", self._points)
+
+
+def _write_records(writer: ArtifactWriter, split: Split, records: Sequence[SampleRecord]) -> None:
+    writer.write(f"{split}/names", [record.name for record in records])
+    writer.write(f"{split}/labels", [record.label for record in records])
+    writer.write(f"{split}/defects", [record.defect for record in records])

@@ -2,7 +2,11 @@
 
 This is the one place that knows. `store` checks every file against it, and the reference page is made from it.
 Symbols in shapes: n samples, G*G patches, D values a patch, S pixels a side, V valid patches of all samples together,
-M bank entries, T training steps at which a curve was taken. `*` in a path stands for one name of any kind.
+P points of all samples together, M bank entries, T training steps at which a curve was taken. `*` in a path stands for
+one name of any kind.
+
+Unorganized clouds have groups of points in place of patches: the xyz grid is 0, all groups are valid, and what a mask
+and a map are to an image, `points/...` are to a cloud.
 """
 
 from collections.abc import Mapping
@@ -10,7 +14,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-Kind = Literal["float16", "float32", "float64", "int64", "uint8", "bool", "text"]
+Kind = Literal["float16", "float32", "float64", "int32", "int64", "uint8", "bool", "text"]
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,11 @@ def _samples(split: str, required: bool) -> tuple[DataSet, ...]:
         DataSet(f"{split}/labels", ("n",), "uint8", "1 for a defective part, 0 for a good one", required),
         DataSet(f"{split}/defects", ("n",), "text", "defect kind, `good` where there is none", required),
         DataSet(f"{split}/rgb", ("n", "G*G", "D"), "float16", "image patches, row by row", False),
-        DataSet(f"{split}/xyz/values", ("V", "D"), "float16", "3D patches, the valid ones only", False),
+        DataSet(
+            f"{split}/xyz/values", ("V", "D"), "float16", "3D patches, the valid ones only; groups of a cloud", False
+        ),
         DataSet(f"{split}/xyz/offsets", ("n+1",), "int64", "sample i has the values from offsets[i] on", False),
-        DataSet(f"{split}/xyz/valid", ("n", "G*G"), "bool", "which patches have a point", False),
+        DataSet(f"{split}/xyz/valid", ("n", "G*G"), "bool", "which patches have a point; not of clouds", False),
     )
 
 
@@ -68,12 +74,18 @@ FEATURES = Schema(
         DataSet("test/masked", ("n",), "bool", "whose defects are marked; all where this is absent", False),
         DataSet("test/pictures/rgb", ("n", "S", "S", "3"), "uint8", "preprocessed image, for the report", False),
         DataSet("test/pictures/depth", ("n", "S", "S"), "uint8", "shaded scan, for the report", False),
+        DataSet(
+            "test/pictures/point", ("n", "S", "S"), "int32", "cloud: the point that is shown there; -1 none", False
+        ),
+        DataSet("test/points/offsets", ("n+1",), "int64", "cloud i has the points from offsets[i] on", False),
+        DataSet("test/points/defect", ("P",), "bool", "cloud: points on a defect, in the file's order", False),
+        DataSet("test/points/group", ("P",), "int32", "cloud: nearest group, counted within its sample", False),
     ),
     {
         "dataset": "name of the data set",
         "category": "name of the category",
         "rgb_grid": "image patches a side, where there are any",
-        "xyz_grid": "3D patches a side, where there are any",
+        "xyz_grid": "3D patches a side, where there are any; 0 for groups of a cloud",
         "backbones": "JSON: modality -> what made its features (name, arguments, hash of the weights)",
     },
 )
@@ -125,6 +137,9 @@ SCORES = Schema(
         DataSet("masked", ("n",), "bool", "whose defects are marked; all where this is absent", False),
         DataSet("image/*", ("n",), "float64", "image scores: rgb, xyz, fused"),
         DataSet("maps/*", ("n", "S", "S"), "float32", "anomaly maps: rgb, xyz, fused", False),
+        DataSet("points/offsets", ("n+1",), "int64", "cloud i has the points from offsets[i] on", False),
+        DataSet("points/defect", ("P",), "bool", "cloud: points on a defect, in the file's order", False),
+        DataSet("points/xyz", ("P",), "float32", "cloud: scores of its points", False),
         DataSet("normal/names", ("n",), "text", "normal samples, for setting thresholds"),
         DataSet("normal/image/*", ("n",), "float64", "their image scores: rgb, xyz, fused"),
     ),

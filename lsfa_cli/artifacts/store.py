@@ -22,6 +22,8 @@ from lsfa_cli.errors import ArtifactError
 
 _TEXT = h5py.string_dtype("utf-8")
 _HASH_BLOCK_BYTES = 32 * 1024 * 1024
+_CHUNK_VALUES = 256 * 1024  # of a growing data set
+_DEFLATE: Mapping[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 
 
 def canonical_json(value: Any) -> str:
@@ -58,12 +60,18 @@ class ArtifactWriter:
         """Make a data set of known shape that the caller fills by rows: `reserve(...)[i] = row`."""
         return self._file.create_dataset(path, shape=shape, dtype=self._row(path).kind, **_compression(shape, compress))
 
-    def growing(self, path: str, width: int) -> "GrowingRows":
-        """Make a data set of rows of `width` values whose number is not known yet."""
-        rows = max(1, 256 * 1024 // max(1, width))
+    def growing(self, path: str, width: int | None = None, *, compress: bool = False) -> "GrowingRows":
+        """Make a data set of rows of `width` values, or of single values, whose number is not known yet."""
+        rest = () if width is None else (width,)
+        rows = max(1, _CHUNK_VALUES // max(1, width or 1))
         return GrowingRows(
             self._file.create_dataset(
-                path, shape=(0, width), maxshape=(None, width), chunks=(rows, width), dtype=self._row(path).kind
+                path,
+                shape=(0, *rest),
+                maxshape=(None, *rest),
+                chunks=(rows, *rest),
+                dtype=self._row(path).kind,
+                **(_DEFLATE if compress else {}),
             )
         )
 
@@ -75,7 +83,7 @@ class ArtifactWriter:
 
 
 class GrowingRows:
-    """A two-dimensional data set that grows by blocks of rows."""
+    """A data set that grows along its first axis."""
 
     def __init__(self, dataset: h5py.Dataset) -> None:
         self._dataset = dataset
@@ -91,7 +99,7 @@ def _compression(shape: tuple[int, ...], compress: bool) -> dict[str, Any]:
     """Masks, maps and pictures: one sample a chunk, deflate at its fastest; other data lies contiguous."""
     if not compress or 0 in shape or len(shape) < 2:
         return {}
-    return {"chunks": (1, *shape[1:]), "compression": "gzip", "compression_opts": 1, "shuffle": True}
+    return {"chunks": (1, *shape[1:]), **_DEFLATE}
 
 
 @contextlib.contextmanager
