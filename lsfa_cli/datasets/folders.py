@@ -60,6 +60,13 @@ def stems(folder: Path, suffix: str) -> set[str]:
     return found
 
 
+def require_complete(folder: Path, missing: list[str], hint: str) -> None:
+    """Refuse a category whose samples lack files; `missing` names them."""
+    if missing:
+        count = "1 file is" if len(missing) == 1 else f"{len(missing)} files are"
+        raise DataError(f"{folder}: {count} missing: {few(missing)}.", hint=hint)
+
+
 def require_equal_size(record: SampleRecord, role: str, size: tuple[int, ...], rgb_size: tuple[int, ...]) -> None:
     """Refuse a file of a sample whose size (H, W) is not that of the sample's image."""
     if size != rgb_size:

@@ -9,15 +9,15 @@ from types import MappingProxyType
 
 import numpy as np
 
-from lsfa_cli.datasets import ROOT_HINT
 from lsfa_cli.datasets.base import ReadOptions
+from lsfa_cli.datasets.categories import CategoryLayout
 from lsfa_cli.datasets.files import read_cloud, read_mask, read_rgb
-from lsfa_cli.datasets.folders import few, folders, is_folder, listing, require_equal_size, stems
-from lsfa_cli.errors import DataError, UnknownNameError
+from lsfa_cli.datasets.folders import folders, is_folder, listing, require_complete, require_equal_size, stems
+from lsfa_cli.errors import DataError
 from lsfa_cli.preprocessing import Recipe
 from lsfa_cli.samples import GOOD, MODALITIES, SPLITS, Modality, Sample, SampleRecord, Split
 
-LAYOUT = "CATEGORY/train/good/{rgb,xyz}, CATEGORY/test/DEFECT/{rgb,xyz,gt}"
+LAYOUT = CategoryLayout("CATEGORY/train/good/{rgb,xyz}, CATEGORY/test/DEFECT/{rgb,xyz,gt}")
 FOLDERS = MappingProxyType({"rgb": ("rgb", ".png"), "xyz": ("xyz", ".tiff"), "mask": ("gt", ".png")})
 """Role of a file -> its folder and suffix."""
 
@@ -41,32 +41,26 @@ class Mvtec3d:
 
     def categories(self) -> list[str]:
         """The folders of `root` that have train/good, sorted."""
-        names = [folder.name for folder in folders(self.root) if _is_category(folder)]
-        if not names:
-            raise self._wrong_layout()
-        return names
+        return LAYOUT.categories(self.root)
 
     def records(self, category: str) -> list[SampleRecord]:
         """All samples: train, validation (where there is one), test; defects and ids in alphabetical order.
 
         Training and validation read `good` alone.
         """
-        folder = self._category_folder(category)
+        folder = LAYOUT.folder(self.root, category)
         records: list[SampleRecord] = []
         missing: list[str] = []
         for split in SPLITS:
             found = _split_records(folder, split, missing)
             if not found and split != "validation":
                 raise DataError(
-                    f"{folder / split} holds no samples.", hint=f"Expected {LAYOUT}. Unpack the category again."
+                    f"{folder / split} holds no samples.", hint=f"Expected {LAYOUT.text}. Unpack the category again."
                 )
             records += found
-        if missing:
-            count = "1 file is" if len(missing) == 1 else f"{len(missing)} files are"
-            raise DataError(
-                f"{folder}: {count} missing: {few(missing)}.",
-                hint="A sample has the same id in rgb, xyz and (in test) gt. Unpack the category again.",
-            )
+        require_complete(
+            folder, missing, "A sample has the same id in rgb, xyz and (in test) gt. Unpack the category again."
+        )
         return records
 
     def read(self, record: SampleRecord) -> Sample:
@@ -85,46 +79,12 @@ class Mvtec3d:
             )
         return Sample(record, rgb, xyz, valid, mask)
 
-    def _category_folder(self, category: str) -> Path:
-        known = self.categories()
-        if category in known:
-            return self.root / category
-        if category in {folder.name for folder in folders(self.root)}:
-            folder = self.root / category
-            raise DataError(
-                f"{folder} is no category: expected train/good in it, found {listing(folder)}.",
-                hint=f"Expected {LAYOUT}.",
-            )
-        raise UnknownNameError("category", category, known)
-
-    def _wrong_layout(self) -> DataError:
-        message = f"{self.root} has no category: expected {LAYOUT}, found {listing(self.root)}."
-        if _is_category(self.root):
-            return DataError(
-                message, hint=f"This folder is a category itself. Use the one above: {self.root.absolute().parent}"
-            )
-        for folder in folders(self.root):
-            if _holds_categories(folder):
-                return DataError(message, hint=f"The categories are one folder down. Use {folder}")
-        return DataError(message, hint=ROOT_HINT)
-
 
 class Synthetic(Mvtec3d):
     """Generated parts, written in the layout of MVTec 3D-AD."""
 
     name = "synthetic"
     stand_in_ok = True
-
-
-def _is_category(folder: Path) -> bool:
-    return is_folder(folder / "train" / GOOD)
-
-
-def _holds_categories(folder: Path) -> bool:
-    try:
-        return any(_is_category(inner) for inner in folders(folder))
-    except DataError:  # a folder beside the data set that may not be listed
-        return False
 
 
 def _split_records(category: Path, split: Split, missing: list[str]) -> list[SampleRecord]:
