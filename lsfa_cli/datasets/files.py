@@ -3,6 +3,7 @@
 import io
 import logging
 import math
+import stat
 import struct
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from lsfa_cli.samples import BoolArray
 
 # Larger images are taken for damaged headers. Below Pillow's own limit, so that ours is the message that is seen.
 MAX_PIXELS = 2**26
+# Larger files are not read: a file is held in memory as a whole, beside its pixels.
+MAX_BYTES = 2**30
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_HEADER_END = 26
@@ -41,13 +44,26 @@ class PngHeader(NamedTuple):
         return f"{self.depth}-bit {_PNG_COLOURS.get(self.colour, 'unknown')}"
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """An 8-bit RGB PNG as (H, W, 3) uint8."""
+def read_rgb(path: Path, *, or_grey: bool = False) -> NDArray[np.uint8]:
+    """An 8-bit RGB PNG as (H, W, 3) uint8. or_grey: also an 8-bit grey one, whose channel is repeated."""
     content = content_of(path)
     header = png_header(path, content)
-    if (header.depth, header.colour) != (8, PNG_RGB):
-        raise DataError(f"{path}: expected an 8-bit RGB PNG, found {header}.", hint="Convert it to 8-bit RGB.")
-    return png_pixels(path, content).astype(np.uint8, copy=False)
+    if (header.depth, header.colour) == (8, PNG_RGB):
+        return png_pixels(path, content).astype(np.uint8, copy=False)
+    if or_grey and (header.depth, header.colour) == (8, PNG_GREY):
+        grey = png_pixels(path, content).astype(np.uint8, copy=False)
+        return np.repeat(grey[..., None], 3, axis=2)
+    kinds = "8-bit RGB or grey" if or_grey else "8-bit RGB"
+    raise DataError(f"{path}: expected an {kinds} PNG, found {header}.", hint="Convert it to 8-bit RGB.")
+
+
+def read_grey16(path: Path) -> NDArray[np.uint16]:
+    """A 16-bit grey PNG as (H, W) uint16, such as a depth image."""
+    content = content_of(path)
+    header = png_header(path, content)
+    if (header.depth, header.colour) != (16, PNG_GREY):
+        raise DataError(f"{path}: expected a 16-bit grey PNG, found {header}.", hint=COPY_AGAIN)
+    return png_pixels(path, content).astype(np.uint16, copy=False)
 
 
 def read_mask(path: Path) -> BoolArray:
@@ -69,7 +85,7 @@ def read_cloud(path: Path) -> tuple[NDArray[np.float32], BoolArray]:
     A pixel has a point when its coordinates are finite and not all 0; elsewhere the cloud is set to 0.
     Only the first page is read: HALCON adds a mask as a sub-image, which says the same and needs a codec.
     """
-    xyz = _tiff_pixels(path, content_of(path))
+    xyz = tiff_pixels(path, (4,)).astype(np.float32, copy=False)
     x, y, z = xyz[..., 0], xyz[..., 1], xyz[..., 2]
     valid: BoolArray = np.isfinite(x) & np.isfinite(y) & np.isfinite(z) & ((x != 0) | (y != 0) | (z != 0))
     if not valid.any():
@@ -78,11 +94,18 @@ def read_cloud(path: Path) -> tuple[NDArray[np.float32], BoolArray]:
     return xyz, valid
 
 
-def content_of(path: Path) -> bytes:
-    """A file's bytes. `DataError` when it is not there, is a folder or cannot be read."""
+def content_of(path: Path, limit: int = MAX_BYTES) -> bytes:
+    """A file's bytes. `DataError` when it is not there, is no file, is longer than `limit` or cannot be read."""
     if is_folder(path):
         raise folder_instead(path)
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever, a device never end
+            raise DataError(f"{path} is a pipe or a device, expected a file.", hint=COPY_AGAIN)
+        if status.st_size > limit:
+            raise DataError(
+                f"{path} has {status.st_size} bytes, at most {limit} are read.", hint=f"Is it this file? {COPY_AGAIN}"
+            )
         return path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist.", hint=COPY_AGAIN) from error
@@ -90,11 +113,11 @@ def content_of(path: Path) -> bytes:
         raise DataError(f"{path} cannot be read: {error.strerror}.", hint="Check its permissions.") from error
 
 
-def require_size(path: Path, height: int, width: int) -> None:
-    """Refuse a size that only a damaged header can have, before memory is taken for it."""
-    if height < 1 or width < 1 or height * width > MAX_PIXELS:
+def require_size(path: Path, height: int, width: int, limit: int = MAX_PIXELS) -> None:
+    """Refuse a size that only a damaged header can have, before memory is taken for it. limit: in pixels."""
+    if height < 1 or width < 1 or height * width > limit:
         raise DataError(
-            f"{path}: its header says {width} x {height} pixels, at most {MAX_PIXELS} pixels are read.",
+            f"{path}: its header says {width} x {height} pixels, at most {limit} pixels are read.",
             hint=f"The file is probably damaged. {COPY_AGAIN}",
         )
 
@@ -122,14 +145,16 @@ def png_pixels(path: Path, content: bytes) -> NDArray[Any]:
         raise DataError(f"{path}: damaged or cut off PNG ({error}).", hint=COPY_AGAIN) from error
 
 
-def _tiff_pixels(path: Path, content: bytes) -> NDArray[np.float32]:
+def tiff_pixels(path: Path, itemsizes: tuple[int, ...]) -> NDArray[np.floating]:
+    """The first page of a TIFF as (H, W, 3), of floating-point numbers of one of the given sizes in bytes."""
+    content = content_of(path)
     try:
         with tifffile.TiffFile(io.BytesIO(content), name=path.name) as file:
             page = file.pages.first
             if not isinstance(page, tifffile.TiffPage):
                 raise DataError(f"{path}: the first page of this TIFF has no image.", hint=COPY_AGAIN)
-            _check_cloud_page(path, page, len(content))
-            return np.ascontiguousarray(page.asarray(maxworkers=1), dtype=np.float32)
+            dtype = _require_cloud_page(path, page, len(content), itemsizes)
+            return np.ascontiguousarray(page.asarray(maxworkers=1), dtype=dtype.newbyteorder("="))
     except (MemoryError, DataError):
         raise
     except Exception as error:  # decoders raise anything on damaged bytes
@@ -138,17 +163,27 @@ def _tiff_pixels(path: Path, content: bytes) -> NDArray[np.float32]:
         raise DataError(f"{path}: damaged or cut off TIFF ({error}).", hint=COPY_AGAIN) from error
 
 
-def _check_cloud_page(path: Path, page: tifffile.TiffPage, size: int) -> None:
+def _require_cloud_page(
+    path: Path, page: tifffile.TiffPage, size: int, itemsizes: tuple[int, ...]
+) -> np.dtype[np.floating]:
     """Refuse what is no organized point cloud, before memory is taken for it. size: of the file, bytes."""
     dtype = page.dtype
-    if len(page.shape) != 3 or page.shape[2] != 3 or dtype is None or dtype.kind != "f" or dtype.itemsize != 4:
+    if (
+        len(page.shape) != 3
+        or page.shape[2] != 3
+        or dtype is None
+        or dtype.kind != "f"
+        or dtype.itemsize not in itemsizes
+    ):
         shape = " x ".join(str(length) for length in page.shape)
+        types = " or ".join(f"float{8 * itemsize}" for itemsize in itemsizes)
         raise DataError(
-            f"{path}: expected H x W x 3 float32 (x, y, z in metres), found {shape} {dtype}.",
+            f"{path}: expected H x W x 3 {types} (x, y, z in metres), found {shape} {dtype}.",
             hint="This is no organized point cloud as MVTec 3D-AD has it.",
         )
-    require_size(path, page.shape[0], page.shape[1])
+    require_size(path, page.shape[0], page.shape[1], MAX_PIXELS * 4 // dtype.itemsize)
     segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     if len(segments) != math.prod(page.chunked) or any(not count or at + count > size for at, count in segments):
         # tifffile would fill the missing part of an image with zeros.
         raise DataError(f"{path}: damaged or cut off TIFF (its pixels are not all there).", hint=COPY_AGAIN)
+    return dtype

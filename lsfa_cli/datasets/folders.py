@@ -1,5 +1,6 @@
 """Looking into the folders of a data set, with errors that name what is wrong."""
 
+import os
 from pathlib import Path
 
 from lsfa_cli.errors import DataError
@@ -24,10 +25,23 @@ def folder_instead(path: Path) -> DataError:
 def entries(folder: Path) -> list[Path]:
     """What a folder holds, sorted by name, without hidden files."""
     try:
-        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        found = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
         raise DataError(
             f"{folder} cannot be listed: {error.strerror}.", hint="Check the folder's permissions."
+        ) from error
+    for entry in found:
+        require_text_name(entry)
+    return found
+
+
+def require_text_name(path: Path) -> None:
+    """Refuse a name that is no text: neither an artifact nor the cache could hold it."""
+    try:
+        path.name.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{os.fsencode(path)!r} has a name that is not UTF-8.", hint="Rename it; names may hold any letters."
         ) from error
 
 
