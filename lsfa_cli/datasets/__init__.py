@@ -41,6 +41,15 @@ DATASETS: dict[str, DatasetEntry] = {
         layout="CATEGORY/train/good/{rgb,xyz}, CATEGORY/test/DEFECT/{rgb,xyz,gt}",
         has="RGB image, organized point cloud, mask",
     ),
+    "real3d_ad": DatasetEntry(
+        "lsfa_cli.datasets.real3d_ad",
+        "Real3dAd",
+        "Real3D-AD: twelve categories of small objects, unorganized point clouds alone.",
+        needs="the unpacked data set (from its authors)",
+        layout="CATEGORY/train/*template*.pcd, CATEGORY/test/N_KIND.pcd, CATEGORY/gt/N_KIND.txt",
+        has="unorganized point cloud, labelled points",
+        figures="object AUROC and AUPR, point AUROC and AUPR",
+    ),
 }
 
 ROOT_HINT = "Set --root, LSFA_DATA_ROOT or root in lsfa.toml to the folder that holds the categories."
