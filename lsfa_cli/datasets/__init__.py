@@ -41,6 +41,22 @@ DATASETS: dict[str, DatasetEntry] = {
         layout="CATEGORY/train/good/{rgb,xyz}, CATEGORY/test/DEFECT/{rgb,xyz,gt}",
         has="RGB image, organized point cloud, mask",
     ),
+    "eyecandies": DatasetEntry(
+        "lsfa_cli.datasets.eyecandies",
+        "Eyecandies",
+        "Eyecandies: ten categories of rendered sweets, RGB and depth.",
+        needs="the unpacked data set (terms on its project page)",
+        layout="CATEGORY/{train,val,test_public}/data/ID_ITEM, or M3DM's CATEGORY/{train,test}/good/{rgb,xyz}",
+        has="RGB image under one of six lights, depth image, mask",
+    ),
+    "mvtec2d": DatasetEntry(
+        "lsfa_cli.datasets.mvtec2d",
+        "Mvtec2d",
+        "MVTec AD: fifteen categories of parts and textures, RGB alone.",
+        needs="the unpacked data set (CC BY-NC-SA 4.0, from MVTec)",
+        layout="CATEGORY/train/good/ID.png, CATEGORY/test/DEFECT/ID.png, CATEGORY/ground_truth/DEFECT/ID_mask.png",
+        has="RGB or grey image, mask",
+    ),
     "real3d_ad": DatasetEntry(
         "lsfa_cli.datasets.real3d_ad",
         "Real3dAd",

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from lsfa_cli.datasets import DATASETS
 from lsfa_cli.datasets.base import ReadOptions
 from lsfa_cli.datasets.categories import CategoryLayout
 from lsfa_cli.datasets.files import read_cloud, read_mask, read_rgb
@@ -17,7 +18,7 @@ from lsfa_cli.errors import DataError
 from lsfa_cli.preprocessing import Recipe
 from lsfa_cli.samples import GOOD, MODALITIES, SPLITS, Modality, Sample, SampleRecord, Split
 
-LAYOUT = CategoryLayout("CATEGORY/train/good/{rgb,xyz}, CATEGORY/test/DEFECT/{rgb,xyz,gt}")
+LAYOUT = CategoryLayout(DATASETS["mvtec3d"].layout)
 FOLDERS = MappingProxyType({"rgb": ("rgb", ".png"), "xyz": ("xyz", ".tiff"), "mask": ("gt", ".png")})
 """Role of a file -> its folder and suffix."""
 
