@@ -14,7 +14,18 @@ from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
 from lsfa_cli.errors import UndefinedMetricError
-from lsfa_cli.metrics import METRICS, aupro, aupro_limits, image_auroc, pixel_auroc, pro_curve
+from lsfa_cli.metrics import (
+    METRICS,
+    aupro,
+    aupro_limits,
+    image_auroc,
+    object_auroc,
+    object_average_precision,
+    pixel_auroc,
+    point_auroc,
+    point_average_precision,
+    pro_curve,
+)
 
 SETS = ("all", "no_ties", "ties", "diagonal")
 LIMITS = (0.3, 0.05, 1.0)
@@ -258,4 +269,12 @@ def test_bad_input_is_refused() -> None:
 
 def test_the_table_names_the_functions() -> None:
     loaded = {name: entry.load() for name, entry in METRICS.items()}
-    assert loaded == {"i_auroc": image_auroc, "p_auroc": pixel_auroc, "aupro": aupro}
+    assert loaded == {
+        "i_auroc": image_auroc,
+        "p_auroc": pixel_auroc,
+        "aupro": aupro,
+        "o_auroc": object_auroc,
+        "o_aupr": object_average_precision,
+        "p_auroc (points)": point_auroc,
+        "p_aupr": point_average_precision,
+    }

@@ -16,7 +16,8 @@ class BankData:
     """The bank of one modality and its calibration.
 
     entries: (M, D) float32. indices: (M,), which training patches. standardisation, image_statistics,
-    map_statistics: (mean, deviation) of training patches, of normal image scores and of normal map pixels.
+    map_statistics: (mean, deviation) of training patches, of normal image scores and of normal map pixels (of clouds:
+    of their groups' scores).
     """
 
     entries: NDArray[np.float32]

@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsfa_cli.artifacts.store import Artifact, open_artifact
+from lsfa_cli.errors import ArtifactError
 
 
 class Scores:
@@ -18,6 +20,8 @@ class Scores:
     names, defects: n strings. labels: (n,) uint8. masks: (n, S, S) bool.
     image: "rgb", "xyz", "fused" -> (n,) float64. maps: the same -> (n, S, S) float32. normal_image: image scores of
     normal samples. With one modality alone there is that modality's score and no `fused`.
+    Unorganized clouds (`is_cloud`) have scores of points in place of maps, and no masks: `point_scores`,
+    `point_defects`, and those of all clouds together, `all_point_scores` and `all_point_defects`.
     """
 
     def __init__(self, artifact: Artifact) -> None:
@@ -36,6 +40,40 @@ class Scores:
         self.normal_image: dict[str, NDArray[np.float64]] = {
             name: artifact.read(f"normal/image/{name}") for name in artifact.names("normal/image")
         }
+
+    @property
+    def is_cloud(self) -> bool:
+        """Whether the samples are unorganized clouds, which have points in place of pixels."""
+        return "points/offsets" in self.artifact
+
+    def point_scores(self, index: int) -> NDArray[np.float32]:
+        """(N,), the scores of the points of cloud `index`, in the order of its file."""
+        return self.artifact.rows("points/xyz", self._points_of(index))
+
+    def point_defects(self, index: int) -> NDArray[np.bool_]:
+        """(N,), which points of cloud `index` are on a defect."""
+        return self.artifact.rows("points/defect", self._points_of(index))
+
+    def all_point_scores(self) -> NDArray[np.float32]:
+        """(P,), the scores of all points, cloud after cloud: up to 160 million in a category of Real3D-AD."""
+        return self.artifact.read("points/xyz")
+
+    def all_point_defects(self) -> NDArray[np.bool_]:
+        """(P,), which of all points are on a defect, in the order of `all_point_scores`."""
+        return self.artifact.read("points/defect")
+
+    @cached_property
+    def _offsets(self) -> NDArray[np.int64]:
+        offsets: NDArray[np.int64] = self.artifact.read("points/offsets")
+        points = {len(self.artifact.dataset(f"points/{name}")) for name in ("xyz", "defect")}
+        if len(offsets) != len(self.names) + 1 or points != {int(offsets[-1])} or (np.diff(offsets) < 0).any():
+            raise ArtifactError(f"{self.artifact.path}: 'points/offsets' does not fit the points")
+        return offsets
+
+    def _points_of(self, index: int) -> slice:
+        if not 0 <= index < len(self.names):
+            raise IndexError(index)
+        return slice(int(self._offsets[index]), int(self._offsets[index + 1]))
 
     @property
     def masks(self) -> NDArray[np.bool_]:

@@ -43,7 +43,10 @@ def reporting_errors() -> Iterator[None]:
         )
 
 
-OUT_OF_MEMORY = "out of memory\nTry fewer --jobs, a smaller --coreset-ratio or a backbone with shorter features."
+OUT_OF_MEMORY = (
+    "out of memory\n"
+    "Try fewer --jobs, a smaller --batch-size or --coreset-ratio, or a backbone with shorter features."
+)
 
 
 def _leave(error: BaseException, code: int, message: str) -> None:

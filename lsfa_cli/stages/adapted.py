@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lsfa_cli.adaptors import FittedAdaptor, load_adaptor
 from lsfa_cli.artifacts.adaptor import adaptor_modalities, read_pair, read_parameters
-from lsfa_cli.artifacts.features import Features, SplitFeatures
+from lsfa_cli.artifacts.features import NO_GRID, Features, SplitFeatures
 from lsfa_cli.artifacts.lineage import require_made_from
 from lsfa_cli.artifacts.store import Artifact, open_artifact
 from lsfa_cli.errors import ArtifactError
@@ -119,10 +119,13 @@ def _load(train: SplitFeatures, adaptor: Artifact, modality: Modality, device: s
 
 @dataclass(frozen=True)
 class SplitScores:
-    """Scores of one split and modality. image: (n,) float64. patches: (n, grid * grid) float32."""
+    """Scores of one split and modality.
+
+    image: (n,) float64. patches: for each sample (grid * grid,) float32, or (m,) where it is a cloud of m groups.
+    """
 
     image: NDArray[np.float64]
-    patches: NDArray[np.float32]
+    patches: Sequence[NDArray[np.float32]]
 
 
 def score_split(
@@ -130,14 +133,17 @@ def score_split(
 ) -> SplitScores:
     """Score every sample of a split against a bank (METHOD 4, 3 and 4).
 
+    The score of an unorganized cloud is the largest distance of its groups, as in Real3D-AD's protocol (reference
+    notes 1.3), without the reweighting of images. That protocol squares the distances; no figure that depends on
+    the order of the scores alone, as AUROC and AUPR do, can tell.
     owners: (M,), the sample that each bank entry comes from; a sample is then scored without its own entries.
     """
-    results = []
+    image, patches = np.zeros(len(samples), dtype=np.float64), []
     for index in range(len(samples)):
-        exclude = None if owners is None else owners == index
-        results.append(bank.score(samples[index], exclude))
+        adapted = samples[index]
+        result = bank.score(adapted, None if owners is None else owners == index)
+        is_cloud = adapted.grid == NO_GRID
+        image[index] = result.patch_scores.max(initial=0.0) if is_cloud else result.image_score
+        patches.append(result.patch_scores)
         advance(1)
-    return SplitScores(
-        np.array([result.image_score for result in results], dtype=np.float64),
-        np.stack([result.patch_scores for result in results]),
-    )
+    return SplitScores(image, patches)

@@ -69,6 +69,8 @@ class _Building:
                 f"{features.artifact.path} has no 3D features, and --rgb-foreground needs their valid patches",
                 hint="Run: lsfa extract --modality both",
             )
+        if settings.rgb_foreground and "rgb" not in modalities:
+            progress.warn("no image patches: rgb_foreground changes nothing")
         self._adaptors = fitted_adaptors(features, adaptor, modalities, device_of(settings.device))
         # normal samples: the validation split, or training samples scored without their own patches
         self._calibration: Split = "validation" if features.has("validation") else "train"
@@ -158,7 +160,10 @@ class _Building:
             return score_split(split, memory, advance, owners=owners)
 
     def _maps(self, scores: SplitScores) -> NDArray[np.float32]:
-        return score_maps(scores.patches, size=self._features.image_size, sigma=self._settings.blur_sigma)
+        """What the scores of pixels are compared with: maps (n, S, S); of clouds, the scores of all groups (1, V)."""
+        if self._features.is_cloud:
+            return np.concatenate(scores.patches)[None]
+        return score_maps(np.stack(scores.patches), size=self._features.image_size, sigma=self._settings.blur_sigma)
 
     def _bank_data(
         self, modality: Modality, entries: NDArray[np.float32], indices: NDArray[np.int64], normal: SplitScores

@@ -3,19 +3,27 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from lsfa_cli import __version__
 from lsfa_cli.artifacts.features import open_features
 from lsfa_cli.artifacts.lineage import require_made_from
 from lsfa_cli.artifacts.scores import Scores, open_scores
 from lsfa_cli.errors import ArtifactError, LsfaError, UndefinedMetricError, UsageError
-from lsfa_cli.metrics import aupro_limits, image_auroc, pixel_auroc
+from lsfa_cli.metrics import (
+    aupro_limits,
+    image_auroc,
+    object_auroc,
+    object_average_precision,
+    pixel_auroc,
+    point_figures,
+)
 from lsfa_cli.samples import MODALITIES
 from lsfa_cli.settings import ReportSettings
 from lsfa_cli.stages.places import BASELINE, CONTROL, Places
 from lsfa_cli.stages.progress import NoProgress, Progress
 from lsfa_cli.stages.score import BASELINE_METHOD, FUSED, METHODS
-from lsfa_cli.tables.formats import render
+from lsfa_cli.tables.formats import NoteValue, render
 from lsfa_cli.tables.published import matching, published
 from lsfa_cli.tables.results import Result, differences, with_means
 
@@ -47,7 +55,7 @@ class Report:
     """What was measured. failures: scores that could not be reported, and why."""
 
     results: list[Result] = field(default_factory=list)
-    notes: dict[str, str | int | float | bool | None] = field(default_factory=dict)
+    notes: dict[str, NoteValue] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     failures: list[tuple[Path, LsfaError]] = field(default_factory=list)
 
@@ -71,7 +79,7 @@ def report(
 ) -> Report:
     """Measure every scores artifact. One that fails is recorded and does not stop the others."""
     limits = parse_limits(settings.aupro_limits)
-    result = Report(notes=_notes(settings, limits))
+    result = Report()
     backbones: dict[str, None] = {}
     with (progress or NoProgress()).track("report", len(files)) as advance:
         for file in files:
@@ -80,6 +88,7 @@ def report(
             except LsfaError as error:
                 result.failures.append((file.scores, error))
             advance(1)
+    result.notes = _notes(settings, limits, result.results)
     result.notes["features"] = "; ".join(backbones)
     shown = {row.method.partition(" [")[0] for row in result.results}
     result.notes["methods"] = "; ".join(f"{name}: {meaning}" for name, meaning in METHODS.items() if name in shown)
@@ -97,13 +106,13 @@ def parse_limits(text: str) -> tuple[float, ...]:
     return limits
 
 
-def _notes(settings: ReportSettings, limits: Sequence[float]) -> dict[str, str | int | float | bool | None]:
+def _notes(settings: ReportSettings, limits: Sequence[float], results: Sequence[Result]) -> dict[str, NoteValue]:
     thresholds = settings.aupro_thresholds
-    return {
-        "AUPRO thresholds": "every distinct score (exact)" if thresholds is None else thresholds,
-        "AUPRO limits": ", ".join(f"{limit:g}" for limit in limits),
-        "lsfa": __version__,
-    }
+    notes: dict[str, NoteValue] = {}
+    if not results or any(row.metric.startswith("aupro") for row in results):
+        notes["AUPRO thresholds"] = "every distinct score (exact)" if thresholds is None else thresholds
+        notes["AUPRO limits"] = ", ".join(f"{limit:g}" for limit in limits)
+    return notes | {"lsfa": __version__}
 
 
 def _measure_file(
@@ -131,24 +140,25 @@ def _measure_file(
             backbones[f"{modality} {identity['name']}"] = None
 
 
+class _Figures(NamedTuple):
+    """Figures that are computed together: their names, how, and a remark on what they are over."""
+
+    metrics: Sequence[str]
+    compute: Callable[[], Sequence[float]]
+    note: str = ""
+
+
 def measure(scores: Scores, name: str, method: str, limits: Sequence[float], thresholds: int | None) -> list[Result]:
-    """I-AUROC, P-AUROC and AUPRO of one score ("rgb", "xyz" or "fused") of one category."""
-    marked = scores.masked
-    masks, maps = scores.masks[marked], scores.maps[name][marked]
-    figures: list[tuple[list[str], Callable[[], list[float]]]] = [
-        (["i_auroc"], lambda: [image_auroc(scores.image[name], scores.labels)]),
-        (["p_auroc"], lambda: [pixel_auroc(maps, masks)]),
-        (
-            ["aupro" if limit == PUBLISHED_LIMIT else f"aupro@{limit:g}" for limit in limits],
-            lambda: aupro_limits(maps, masks, limits, thresholds=thresholds),
-        ),
-    ]
+    """The figures of one score ("rgb", "xyz" or "fused") of one category.
+
+    I-AUROC, P-AUROC and AUPRO; of unorganized clouds AUROC and AUPR of objects and of points.
+    """
+    figures = _of_clouds(scores) if scores.is_cloud else _of_maps(scores, name, limits, thresholds)
     results: list[Result] = []
-    for metrics, compute in figures:
-        values: list[float | None] = [None] * len(metrics)
-        note = "" if marked.all() or metrics == ["i_auroc"] else f"without {(~marked).sum()} samples that have no mask"
+    for metrics, compute, note in figures:
+        values: Sequence[float | None] = [None] * len(metrics)
         try:
-            values = list(compute())
+            values = compute()
         except UndefinedMetricError as error:
             note = error.message
         results.extend(
@@ -156,3 +166,27 @@ def measure(scores: Scores, name: str, method: str, limits: Sequence[float], thr
             for metric, value in zip(metrics, values, strict=True)
         )
     return results
+
+
+def _of_maps(scores: Scores, name: str, limits: Sequence[float], thresholds: int | None) -> list[_Figures]:
+    """Pixels count where somebody has marked the defects, images always."""
+    marked = scores.masked
+    masks, maps = scores.masks[marked], scores.maps[name][marked]
+    missing = int((~marked).sum())
+    note = f"without {missing} {'sample that has' if missing == 1 else 'samples that have'} no mask" if missing else ""
+    overlaps = ["aupro" if limit == PUBLISHED_LIMIT else f"aupro@{limit:g}" for limit in limits]
+    return [
+        _Figures(["i_auroc"], lambda: [image_auroc(scores.image[name], scores.labels)]),
+        _Figures(["p_auroc"], lambda: [pixel_auroc(maps, masks)], note),
+        _Figures(overlaps, lambda: aupro_limits(maps, masks, limits, thresholds=thresholds), note),
+    ]
+
+
+def _of_clouds(scores: Scores) -> list[_Figures]:
+    """Figures of points are over all points of all clouds together."""
+    objects = scores.image["xyz"], scores.labels
+    return [
+        _Figures(["o_auroc"], lambda: [object_auroc(*objects)]),
+        _Figures(["o_aupr"], lambda: [object_average_precision(*objects)]),
+        _Figures(["p_auroc", "p_aupr"], lambda: point_figures(scores.all_point_scores(), scores.all_point_defects())),
+    ]

@@ -1,4 +1,4 @@
-"""Score: image scores and anomaly maps of one category's test samples (METHOD 4)."""
+"""Score: image scores and anomaly maps of one category's test samples, or scores of points of clouds (METHOD 4)."""
 
 import json
 from collections.abc import Mapping
@@ -22,6 +22,7 @@ from lsfa_cli.samples import MODALITIES, Modality
 from lsfa_cli.settings import ScoreSettings
 from lsfa_cli.stages.adapted import AdaptedSplit, fitted_adaptors, open_adaptor, score_split
 from lsfa_cli.stages.making import Mode, Outcome, make
+from lsfa_cli.stages.points import write_points
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.recorded import device_of, recorded
 
@@ -95,9 +96,10 @@ def _write(
     writer.write("names", test.names)
     writer.write("labels", test.labels)
     writer.write("defects", test.defects)
-    writer.write("masks", features.artifact.read("test/masks"), compress=True)
-    if not features.masked.all():
-        writer.write("masked", features.masked)
+    if not features.is_cloud:
+        writer.write("masks", features.artifact.read("test/masks"), compress=True)
+        if not features.masked.all():
+            writer.write("masked", features.masked)
 
     adaptors = fitted_adaptors(features, adaptor, modalities, device_of(settings.device), bank=bank)
     image: dict[Modality, NDArray[np.float64]] = {}
@@ -109,8 +111,11 @@ def _write(
             samples = AdaptedSplit(test, modality, adaptors[modality], foreground)
             scores = score_split(samples, memory, advance)
             image[modality] = scores.image
-            maps[modality] = score_maps(scores.patches, size=features.image_size, sigma=sigma)
             writer.write(f"image/{modality}", image[modality])
+            if features.is_cloud:
+                write_points(writer, features, scores.patches)
+                continue
+            maps[modality] = score_maps(np.stack(scores.patches), size=features.image_size, sigma=sigma)
             writer.write(f"maps/{modality}", maps[modality], compress=True)
     normal = {modality: bank.read(f"normal/image/{modality}") for modality in modalities}
     normal_image: dict[str, NDArray[np.floating]] = dict(normal.items())
