@@ -1,36 +1,21 @@
 """Fast point feature histograms (FPFH, 33 values a point) by Open3D, as BTF uses them."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lsfa_cli.backbones.base import BackboneArguments, IdentityValue, Projection, argument, refuse_weights
-from lsfa_cli.errors import MissingDependencyError, UsageError
+from lsfa_cli.errors import UsageError
+from lsfa_cli.open3d_library import import_open3d
 from lsfa_cli.pointcloud import points_of
 from lsfa_cli.projection import pooling_matrix, require_grid, to_patches
 from lsfa_cli.samples import FloatArray, Modality, PatchFeatures, PreparedSample, scan_of
 
 # Two directions span a surface: fewer points have no normal.
 MINIMUM_POINTS = 3
-
-# Shared libraries that Open3D's wheels expect of the system, and the Debian (and Ubuntu) packages that hold them.
-DEBIAN_PACKAGES: Mapping[str, str] = {
-    "libusb-1.0.so": "libusb-1.0-0",
-    "libGL.so": "libgl1",
-    "libGLX.so": "libgl1",
-    "libEGL.so": "libegl1",
-    "libX11.so": "libx11-6",
-    "libgomp.so": "libgomp1",
-    "libudev.so": "libudev1",
-    "libtbb.so": "libtbb12",
-    "libc++.so": "libc++1",
-    "libc++abi.so": "libc++abi1",
-}
 
 
 class FPFH:
@@ -79,7 +64,7 @@ class FPFH:
         self.projection = projection
         self.identity: dict[str, IdentityValue] = {"name": "fpfh", "arguments": arguments.canonical()}
         self.notes: tuple[str, ...] = ()
-        self._open3d = import_open3d()
+        self._open3d = import_open3d("backbone fpfh", "The backbone surface needs no Open3D.")
 
     def patches(self, samples: Sequence[PreparedSample]) -> list[PatchFeatures]:
         """Patch features (at most grid * grid, 33) of each sample."""
@@ -101,30 +86,3 @@ class FPFH:
             cloud.orient_normals_towards_camera_location(np.zeros(3))
         search = geometry.KDTreeSearchParamHybrid(wanted.feature_radius, wanted.feature_neighbors)
         return np.array(registration.compute_fpfh_feature(cloud, search).data).T
-
-
-def import_open3d() -> Any:
-    """Open3D, or a `MissingDependencyError` that says what to install."""
-    try:
-        import open3d
-    except (ImportError, OSError) as error:
-        raise open3d_missing(error) from None
-    return open3d
-
-
-def open3d_missing(error: ImportError | OSError) -> MissingDependencyError:
-    """What an error of `import open3d` means to the user, in one line: which package to install."""
-    instead = "The backbone surface needs no Open3D."
-    if isinstance(error, ModuleNotFoundError):
-        package = (error.name or "open3d").partition(".")[0]
-        missing = "is not installed" if package == "open3d" else f"needs the Python package {package}"
-        return MissingDependencyError(f"backbone fpfh: Open3D {missing}: pip install {package}. {instead}")
-    library = re.search(r"(lib[\w.+-]*?\.so)[\w.]*: cannot open shared object file", str(error))
-    if library is None:
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        return MissingDependencyError(f"backbone fpfh: Open3D cannot be imported: {first_line}. {instead}")
-    file, name = library.group(0).partition(":")[0], library.group(1)
-    package = DEBIAN_PACKAGES.get(name, f"the package that holds {file}")
-    return MissingDependencyError(
-        f"backbone fpfh: Open3D needs the system library {file}: apt-get install {package}. {instead}"
-    )
