@@ -1,6 +1,7 @@
 """Looking into the folders of a data set, with errors that name what is wrong."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from lsfa_cli.errors import DataError
@@ -74,11 +75,21 @@ def stems(folder: Path, suffix: str) -> set[str]:
     return found
 
 
-def require_complete(folder: Path, missing: list[str], hint: str) -> None:
-    """Refuse a category whose samples lack files; `missing` names them."""
+class IncompleteError(DataError):
+    """Samples lack files. `missing` names all of them; `records` are all samples that are known, complete or not."""
+
+    def __init__(self, message: str, *, hint: str, missing: Sequence[str], records: Sequence[SampleRecord]) -> None:
+        super().__init__(message, hint=hint)
+        self.missing = tuple(missing)
+        self.records = tuple(records)
+
+
+def require_complete(folder: Path, missing: list[str], hint: str, records: Sequence[SampleRecord] = ()) -> None:
+    """Refuse a category whose samples lack files; `missing` names them. records: the category's, for who goes on."""
     if missing:
         count = "1 file is" if len(missing) == 1 else f"{len(missing)} files are"
-        raise DataError(f"{folder}: {count} missing: {few(missing)}.", hint=hint)
+        message = f"{folder}: {count} missing: {few(missing)}."
+        raise IncompleteError(message, hint=hint, missing=missing, records=records)
 
 
 def require_equal_size(record: SampleRecord, role: str, size: tuple[int, ...], rgb_size: tuple[int, ...]) -> None:

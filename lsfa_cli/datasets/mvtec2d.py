@@ -60,7 +60,10 @@ class Mvtec2d:
                     f"{place} holds no samples: expected ID.png in it, found {found}.", hint=f"Expected {LAYOUT.text}."
                 )
         require_complete(
-            folder, missing, f"test/DEFECT/ID.png has its mask in {MASKS}/DEFECT. Unpack the category again."
+            folder,
+            missing,
+            f"test/DEFECT/ID.png has its mask in {MASKS}/DEFECT. Unpack the category again.",
+            train + test,
         )
         return train + test
 

@@ -60,7 +60,10 @@ class Mvtec3d:
                 )
             records += found
         require_complete(
-            folder, missing, "A sample has the same id in rgb, xyz and (in test) gt. Unpack the category again."
+            folder,
+            missing,
+            "A sample has the same id in rgb, xyz and (in test) gt. Unpack the category again.",
+            records,
         )
         return records
 
