@@ -1,4 +1,4 @@
-"""Unordered point clouds: farthest-point sampling and exact nearest neighbours."""
+"""Unordered point clouds: farthest-point sampling, exact nearest neighbours, thinning."""
 
 from typing import Any
 
@@ -13,6 +13,8 @@ IndexArray = NDArray[np.int64]
 
 # Distances of a k-d tree are rounded differently from ours, so that two within this relative gap may be equal.
 _TIE = 1e-9
+# Of the grid of `thin`, in each direction: three coordinates of a cell fit into one 64-bit number.
+_MOST_CELLS = 2**20
 
 
 def valid_points(xyz: FloatArray, valid: BoolArray) -> FloatArray:
@@ -103,3 +105,26 @@ def _nearest_first(
     order = np.lexsort((candidates, squared), axis=-1)
     distance = np.sqrt(np.take_along_axis(squared, order, axis=-1))
     return distance, np.take_along_axis(candidates, order, axis=-1).astype(np.int64)
+
+
+def thin(points: FloatArray, spacing: float) -> NDArray[np.float32]:
+    """The mean of the points in each cell of a grid of cubes with sides `spacing`, cells in the order of x, y, z.
+
+    points: (N, 3). Returns (n, 3), n <= N. The grid is fixed in space (a corner is the origin), so that equal
+    surfaces of registered clouds are thinned alike. spacing: in the unit of the points; 0 keeps them all.
+    ValueError for points that are not finite, or farther than 2^20 cells from the origin: their unit is wrong.
+    """
+    if spacing < 0:
+        raise ValueError(f"a spacing of {spacing} is below 0")
+    if spacing == 0 or len(points) == 0:
+        return points.astype(np.float32)
+    exact = points.astype(np.float64)
+    cells = np.floor(exact / spacing)
+    if not (np.abs(cells) < _MOST_CELLS).all():
+        raise ValueError(f"the cloud reaches farther than {_MOST_CELLS} cells of {spacing} from the origin")
+    whole = cells.astype(np.int64) + _MOST_CELLS
+    key = (whole[:, 0] * (2 * _MOST_CELLS) + whole[:, 1]) * (2 * _MOST_CELLS) + whole[:, 2]
+    _, cell, count = np.unique(key, return_inverse=True, return_counts=True)
+    sums = [np.bincount(cell, weights=exact[:, axis], minlength=len(count)) for axis in range(3)]
+    means: NDArray[np.float32] = (np.stack(sums, axis=1) / count[:, None]).astype(np.float32)
+    return means

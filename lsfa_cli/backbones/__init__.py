@@ -6,13 +6,13 @@ Importing this module imports no network library.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lsfa_cli.catalog import Entry, lookup
 from lsfa_cli.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
-    from lsfa_cli.backbones.base import Backbone, Projection
+    from lsfa_cli.backbones.base import Backbone, CloudBackbone, Projection
 
 _WEIGHTS = "weights (download or --rgb-weights)"
 _OPEN3D = "Open3D and its system library"
@@ -42,7 +42,15 @@ BACKBONES: dict[str, Entry] = {
         "3D: Point-MAE trained on ShapeNet, the paper's (M3DM too).",
         "weights (--xyz-weights)",
     ),
+    "coordinates": Entry(
+        "lsfa_cli.backbones.coordinates",
+        "Coordinates",
+        "3D: where a point lies on the registered part; unorganized clouds only (Reg3D-AD).",
+    ),
 }
+
+CLOUD_BACKBONES = ("fpfh", "point_mae", "coordinates")
+"""Those that work on unorganized point clouds; all but the last work on organized ones too."""
 
 SHORT_NAMES: Mapping[str, str] = {
     "dino_vitb8": "timm:vit_base_patch8_224.dino",
@@ -76,6 +84,42 @@ def load_backbone(
     Raises `UnknownNameError` (backbone, model or argument), `UsageError` (a bad value), `WeightsError`,
     `MissingDependencyError`.
     """
+    row, _, _ = split_name(name)
+    if row in CLOUD_BACKBONES and not hasattr(lookup(BACKBONES, "backbone", row).load(), "patches"):
+        raise UsageError(
+            f"backbone {row} works on unorganized point clouds only, and this data set has organized ones.",
+            hint="Use --xyz-backbone surface, fpfh or point_mae.",
+        )
+    backbone: Backbone = _build(
+        name,
+        weights,
+        device=device,
+        image_size=image_size,
+        grid=grid,
+        projection=projection,
+        local_average=local_average,
+    )
+    return backbone
+
+
+def load_cloud_backbone(name: str, weights: str | Path | None = None, device: str = "cpu") -> "CloudBackbone":
+    """The backbone called `name`, ready to turn unorganized point clouds into features of groups.
+
+    Arguments and errors as in `load_backbone`; `UsageError` also for one that works on rasters only, which names those
+    that work.
+    """
+    row, _, _ = split_name(name)
+    lookup(BACKBONES, "backbone", row)
+    if row not in CLOUD_BACKBONES:
+        raise UsageError(
+            f"backbone {row} does not work on unorganized point clouds, and this data set has nothing else.",
+            hint=f"Use --xyz-backbone {CLOUD_BACKBONES[0]} (or {', '.join(CLOUD_BACKBONES[1:])}).",
+        )
+    backbone: CloudBackbone = _build(name, weights, device=device)
+    return backbone
+
+
+def _build(name: str, weights: str | Path | None, **options: object) -> Any:
     row, model, given = split_name(name)
     entry = lookup(BACKBONES, "backbone", row)
     if row in SHORT_NAMES and not model:
@@ -84,16 +128,11 @@ def load_backbone(
     if model and row != "timm":
         raise UnknownNameError("backbone", f"{row}:{model}", BACKBONES)
     backbone_class = entry.load()
-    backbone: Backbone = backbone_class(
+    return backbone_class(
         backbone_class.Arguments.parse(f"{row}:{model}" if model else row, given),
         weights=None if weights is None else Path(weights),
-        device=device,
-        image_size=image_size,
-        grid=grid,
-        projection=projection,
-        local_average=local_average,
+        **options,
     )
-    return backbone
 
 
 def split_name(text: str) -> tuple[str, str, dict[str, str]]:

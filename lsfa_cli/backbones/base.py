@@ -5,7 +5,7 @@ A backbone is a class with an inner frozen dataclass `Arguments`, built by `load
     Class(arguments, *, weights, device, image_size, grid, projection, local_average)
 
 Keywords that do not concern a backbone are accepted and ignored: an image backbone has its own grid and no
-projection, a 3D backbone no local average.
+projection, a 3D backbone no local average. Those of unorganized clouds are `CloudBackbone`.
 """
 
 import dataclasses
@@ -13,13 +13,13 @@ import math
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lsfa_cli.errors import UnknownNameError, UsageError
-from lsfa_cli.samples import Modality, PatchFeatures, PreparedSample
+from lsfa_cli.samples import FloatArray, Modality, PatchFeatures, PreparedSample
 
 Projection = Literal["public", "paper"]
 IdentityValue = str | int | float | bool
@@ -28,6 +28,7 @@ T = TypeVar("T")
 A = TypeVar("A", bound="BackboneArguments")
 
 
+@runtime_checkable
 class Backbone(Protocol):
     """Turns prepared samples into patch features of one modality.
 
@@ -44,6 +45,31 @@ class Backbone(Protocol):
 
     def patches(self, samples: Sequence[PreparedSample]) -> list[PatchFeatures]:
         """Features of each sample, values float32, in the order given."""
+        ...
+
+
+class GroupFeatures(NamedTuple):
+    """What a backbone says about a cloud. centers: (groups, 3), metres; features: (groups, D), float32."""
+
+    centers: FloatArray
+    features: NDArray[np.float32]
+
+
+@runtime_checkable
+class CloudBackbone(Protocol):
+    """Turns unorganized point clouds into features of groups of points; a class may be a `Backbone` too.
+
+    minimum_points: a cloud of fewer has no features. The rest as in `Backbone`.
+    """
+
+    modality: Modality
+    dimension: int
+    minimum_points: int
+    identity: dict[str, IdentityValue]
+    notes: tuple[str, ...]
+
+    def group_features(self, points: FloatArray) -> GroupFeatures:
+        """Features of the groups of a cloud (n, 3), metres; ValueError for fewer points than `minimum_points`."""
         ...
 
 

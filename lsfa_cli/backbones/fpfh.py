@@ -7,7 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lsfa_cli.backbones.base import BackboneArguments, IdentityValue, Projection, argument, refuse_weights
+from lsfa_cli.backbones.base import (
+    BackboneArguments,
+    GroupFeatures,
+    IdentityValue,
+    Projection,
+    argument,
+    refuse_weights,
+)
 from lsfa_cli.errors import UsageError
 from lsfa_cli.open3d_library import import_open3d
 from lsfa_cli.pointcloud import points_of
@@ -46,6 +53,7 @@ class FPFH:
 
     modality: Modality = "xyz"
     dimension = 33
+    minimum_points = MINIMUM_POINTS
 
     def __init__(
         self,
@@ -75,6 +83,16 @@ class FPFH:
         valid = scan_of(sample).valid
         matrix = pooling_matrix(valid, self.grid, self.projection)
         return to_patches(features, matrix, valid, self.grid)
+
+    def group_features(self, points: FloatArray) -> GroupFeatures:
+        """FPFH of an unorganized cloud (n, 3), metres: every point is a group, (n, 33).
+
+        The camera of `orient` is the origin: the middle of the template, where the cloud is registered, so that the
+        same place of every part has the same sign.
+        """
+        if len(points) < MINIMUM_POINTS:
+            raise ValueError(f"{len(points)} points, backbone fpfh needs {MINIMUM_POINTS}")
+        return GroupFeatures(points, self.point_features(points).astype(np.float32))
 
     def point_features(self, points: FloatArray) -> NDArray[np.float64]:
         """FPFH of raw points: (n, 3), metres, camera at the origin, to (n, 33)."""

@@ -10,15 +10,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as functional
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lsfa_cli.backbones.base import BackboneArguments, IdentityValue, Projection, argument
+from lsfa_cli.backbones.base import BackboneArguments, GroupFeatures, IdentityValue, Projection, argument
 from lsfa_cli.backbones.weights import file_digest, match, read_state_dict
 from lsfa_cli.errors import UsageError, WeightsError
 from lsfa_cli.pointcloud import farthest_point_sampling, nearest_neighbors, points_of
@@ -33,13 +32,6 @@ _ENCODER_PREFIX = "MAE_encoder."
 # Groups whose last layer is computed at a time: its output is larger than all else and only its maximum is kept.
 _BLOCK_GROUPS = 128
 _BLOCK_ROWS = 2048
-
-
-class GroupFeatures(NamedTuple):
-    """What the encoder says about a cloud. centers: (groups, 3), metres; features: (groups, 1152), float32."""
-
-    centers: FloatArray
-    features: NDArray[np.float32]
 
 
 class PointMAE:
@@ -60,8 +52,10 @@ class PointMAE:
             "Batch norm of the group encoder: the statistics of the cloud in hand, as M3DM in effect, which makes up "
             "for metres being thirty times smaller than in pre-training; or those stored in the weights.",
         )
-        scale: Literal["metres", "unit_sphere"] = argument(
-            "metres", "Coordinates as they are, or centred and scaled as in pre-training (with statistics=running)."
+        scale: Literal["metres", "millimetres", "unit_sphere"] = argument(
+            "metres",
+            "Coordinates as they are, times 1000 (what the public Real3D-AD code feeds in), or centred and scaled as "
+            "in pre-training (with statistics=running).",
         )
 
         def __post_init__(self) -> None:
@@ -90,6 +84,7 @@ class PointMAE:
         self.arguments = arguments
         self.grid = require_grid(grid, image_size)
         self.projection = projection
+        self.minimum_points = max(arguments.groups, arguments.group_size)
         self._device = torch.device(device)
         encoder, self.notes = load_encoder(weights)
         self._encoder = encoder.to(self._device).eval()
@@ -104,7 +99,7 @@ class PointMAE:
         return [self._patches(sample) for sample in samples]
 
     def _patches(self, sample: PreparedSample) -> PatchFeatures:
-        points = points_of(sample, max(self.arguments.groups, self.arguments.group_size), "point_mae")
+        points = points_of(sample, self.minimum_points, "point_mae")
         centers, features = self.group_features(points)
         valid = scan_of(sample).valid
         matrix = projection_matrix(points, centers, valid, self.grid, self.projection)
@@ -115,7 +110,7 @@ class PointMAE:
         center_index = farthest_point_sampling(points, self.arguments.groups)
         centers = points[center_index]
         _, members = nearest_neighbors(points, centers, self.arguments.group_size)
-        cloud = _unit_sphere(points) if self.arguments.scale == "unit_sphere" else points
+        cloud = _scaled(points, self.arguments.scale)
         anchors = torch.from_numpy(cloud[center_index].astype(np.float32))
         offsets = torch.from_numpy((cloud[members] - cloud[center_index][:, None]).astype(np.float32))
         with torch.inference_mode():
@@ -123,6 +118,12 @@ class PointMAE:
                 offsets.to(self._device), anchors.to(self._device), self.arguments.statistics == "cloud"
             )
         return GroupFeatures(centers, features.cpu().numpy())
+
+
+def _scaled(points: FloatArray, scale: str) -> FloatArray:
+    if scale == "unit_sphere":
+        return _unit_sphere(points)
+    return points * np.float32(1000) if scale == "millimetres" else points
 
 
 def _unit_sphere(points: FloatArray) -> FloatArray:
