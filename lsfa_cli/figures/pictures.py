@@ -52,12 +52,13 @@ def case_picture(
     subtitle: str = "",
     limits: Mapping[str, Limits],
     unit: str = UNIT,
+    empty_mask: str = "no defect",
 ) -> None:
     """Write a PNG of one case: image, shaded depth, ground truth, and each anomaly map over the image.
 
     image: (H, W, 3) uint8. depth: (H, W) from `shade_depth`. One of them may be None. mask: (H, W).
     maps: name -> (H, W), drawn in the order given. limits: name -> the colour scale of that map; the same for all
-    cases makes their pictures comparable.
+    cases makes their pictures comparable. empty_mask: what it means where the mask holds no defect.
     Empty background is cropped away, unless a map is high there.
     """
     if not maps:
@@ -66,7 +67,7 @@ def case_picture(
     heading = [(line, {"weight": "bold"}) for line in textwrap.wrap(title, 95)]
     heading += [(line, {"color": "0.35"}) for line in textwrap.wrap(subtitle, 110)]
     top = MARGIN + len(heading) * LINE + GAP / 2
-    truth = TRUTH if mask.any() else f"{TRUTH}: no defect"
+    truth = TRUTH if mask.any() else f"{TRUTH}: {empty_mask}"
     raw = [(name, picture) for name, picture in ((IMAGE, image), (DEPTH, depth)) if picture is not None]
     panels = [(name, frame.picture(picture)) for name, picture in raw]
     panels.append((truth, frame.truth()))
@@ -97,23 +98,29 @@ def case_picture(
 
 
 def contact_sheet(path: Path, rows: Sequence[SheetRow], *, limits: Limits, unit: str = UNIT) -> None:
-    """Write a PNG with one row a part: image, shaded depth, ground truth, anomaly map, all on one colour scale."""
+    """Write a PNG with one row a part: image, shaded depth, ground truth, anomaly map, all on one colour scale.
+
+    An image or depth that no part has takes no column.
+    """
     if not rows:
         raise ValueError("a contact sheet needs at least one row")
     frames = [_frame(row.image, row.depth, row.mask, {MAP: row.score_map}, {MAP: limits}) for row in rows]
-    side = (WIDTH - 2 * MARGIN - 3 * GAP - BAR_RIGHT) / 4
-    lefts = [MARGIN + column * (side + GAP) for column in range(4)]
+    has_image, has_depth = any(row.image is not None for row in rows), any(row.depth is not None for row in rows)
+    names = [IMAGE] * has_image + [DEPTH] * has_depth + [TRUTH, MAP]
+    side = (WIDTH - 2 * MARGIN - (len(names) - 1) * GAP - BAR_RIGHT) / len(names)
+    lefts = [MARGIN + column * (side + GAP) for column in range(len(names))]
     tops = [MARGIN + LINE]
     for row in rows:
         tops.append(tops[-1] + LINE + side * row.mask.shape[0] / row.mask.shape[1] + GAP / 2)
     end = tops[-1] - GAP / 2
 
     def draw(canvas: Canvas) -> None:
-        for left, name in zip(lefts, (IMAGE, DEPTH, TRUTH, MAP), strict=True):
+        for left, name in zip(lefts, names, strict=True):
             canvas.text(left, MARGIN, name, weight="bold")
         for row, frame, top in zip(rows, frames, tops, strict=False):
             canvas.text(MARGIN, top, row.label, color="0.25")
-            panels = [None if picture is None else frame.picture(picture) for picture in (row.image, row.depth)]
+            pictures = [row.image] * has_image + [row.depth] * has_depth
+            panels = [None if picture is None else frame.picture(picture) for picture in pictures]
             panels += [frame.truth(), frame.overlay(row.score_map, limits)]
             for left, panel in zip(lefts, panels, strict=True):
                 if panel is not None:

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lsfa_cli.artifacts.adaptor import read_curves
-from lsfa_cli.artifacts.features import Features, open_features
+from lsfa_cli.artifacts.features import open_features
 from lsfa_cli.artifacts.files import writing_errors
 from lsfa_cli.artifacts.lineage import require_made_from
 from lsfa_cli.artifacts.scores import Scores, open_scores
@@ -22,11 +21,11 @@ from lsfa_cli.figures import (
     choose_cases,
     contact_sheet,
     curves_picture,
-    map_limits,
 )  # fmt: skip
 from lsfa_cli.stages.progress import NoProgress, Progress
 from lsfa_cli.stages.report import MODALITY_NAMES, ScoresFile
 from lsfa_cli.stages.score import FUSED
+from lsfa_cli.stages.shown import Shown
 
 
 def write_pictures(files: Sequence[ScoresFile], folder: Path, *, progress: Progress | None = None) -> list[Path]:
@@ -43,7 +42,7 @@ def write_pictures(files: Sequence[ScoresFile], folder: Path, *, progress: Progr
                     scores.artifact, "features", features.artifact, f"lsfa score --category {scores.category}"
                 )
                 name = f"{scores.category}-{file.variant}" if file.variant else scores.category
-                made.extend(_cases(scores, features, folder / name))
+                made.extend(_cases(scores, Shown(scores, features), folder / name))
                 made.extend(_training(scores, file.adaptor, folder / name / "training.png"))
             advance(1)
     return made
@@ -54,7 +53,7 @@ def write_sheet(files: Sequence[ScoresFile], path: Path, *, per_category: int = 
     rows: list[SheetRow] = []
     for file in files:
         with open_scores(file.scores) as scores, open_features(_features_of(file)) as features:
-            rows.extend(_sheet_rows(scores, features, per_category))
+            rows.extend(_sheet_rows(scores, Shown(scores, features), per_category))
     with writing_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     contact_sheet(path, rows, limits=Limits(0.0, 1.0), unit="0 median, 1 top of the category's scores")
@@ -84,60 +83,47 @@ def _main_name(scores: Scores) -> str:
     return FUSED if FUSED in scores.image else next(iter(scores.image))
 
 
-def _cases(scores: Scores, features: Features, folder: Path) -> list[Path]:
+def _cases(scores: Scores, shown: Shown, folder: Path) -> list[Path]:
     main = _main_name(scores)
-    maps = {name: scores.maps[name] for name in ("rgb", "xyz", FUSED) if name in scores.image}
-    limits = {MODALITY_NAMES[name]: map_limits(values) for name, values in maps.items()}
+    limits = {MODALITY_NAMES[name]: shown.limits(name) for name in shown.maps}
     made = []
     with writing_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for case in choose_cases(scores.image[main], scores.labels):
         path = folder / f"{case.kind}.png"
-        _case(path, case, scores, features, {MODALITY_NAMES[name]: maps[name][case.index] for name in maps}, limits)
+        _case(path, case, scores, shown, limits)
         made.append(path)
     return made
 
 
-def _case(
-    path: Path,
-    case: Case,
-    scores: Scores,
-    features: Features,
-    maps: dict[str, NDArray[np.float32]],
-    limits: dict[str, Limits],
-) -> None:
-    image, depth = _pictures(features, case.index)
+def _case(path: Path, case: Case, scores: Scores, shown: Shown, limits: dict[str, Limits]) -> None:
+    image, depth = shown.pictures(case.index)
     score = float(scores.image[_main_name(scores)][case.index])
     case_picture(
         path,
         image,
         depth,
-        features.masks(case.index),
-        maps,
+        shown.mask(case.index),
+        {MODALITY_NAMES[name]: maps[case.index] for name, maps in shown.maps.items()},
         title=f"{scores.category}   "
         + case_title(scores.names[case.index], scores.defects[case.index], score, case.rank, len(scores.names)),
         subtitle=f"{scores.method}; {case.reason}",
         limits=limits,
         unit="score",
+        empty_mask=shown.without_mask(case.index),
     )
 
 
-def _pictures(features: Features, index: int) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None]:
-    """The image and the shaded scan of a test sample, of which one may be absent."""
-    artifact, paths = features.artifact, ("test/pictures/rgb", "test/pictures/depth")
-    image, depth = (artifact.rows(path, index) if path in artifact else None for path in paths)
-    return image, depth
-
-
-def _sheet_rows(scores: Scores, features: Features, count: int) -> list[SheetRow]:
+def _sheet_rows(scores: Scores, shown: Shown, count: int) -> list[SheetRow]:
     main = _main_name(scores)
-    maps = scores.maps[main]
     order = [int(index) for index in np.argsort(-scores.image[main]) if scores.labels[index]]
-    low, high = map_limits(maps)
+    low, high = shown.limits(main)
     rows = []
     for index in order[:count]:
-        image, depth = _pictures(features, index)
-        label = f"{scores.category}, {scores.names[index]}"
-        scaled = np.clip((maps[index] - low) / (high - low), 0, 1)
-        rows.append(SheetRow(label, image, depth, features.masks(index), scaled))
+        image, depth = shown.pictures(index)
+        mask, label = shown.mask(index), f"{scores.category}, {scores.names[index]}"
+        if not mask.any():
+            label += f"; ground truth: {shown.without_mask(index)}"
+        scaled = np.clip((shown.maps[main][index] - low) / (high - low), 0, 1)
+        rows.append(SheetRow(label, image, depth, mask, scaled))
     return rows
