@@ -120,6 +120,6 @@ def convert(category: Path, out: Path) -> None:
             for role in ("rgb", "xyz", "gt"):
                 (folder / role).mkdir(parents=True, exist_ok=True)
             (folder / "rgb" / f"{name}.png").write_bytes((data / f"{stem}_image_4.png").read_bytes())
-            tifffile.imwrite(folder / "xyz" / f"{name}.tiff", script_cloud(data, stem))
+            tifffile.imwrite(folder / "xyz" / f"{name}.tiff", script_cloud(data, stem), photometric="rgb")
             if into == "test":
                 (folder / "gt" / f"{name}.png").write_bytes((data / f"{stem}_mask.png").read_bytes())
