@@ -23,7 +23,7 @@ def describe(path: Path, *, verify: bool = False) -> dict[str, Any]:
         document = {
             "file": str(path),
             "schema": artifact.schema.name,
-            "schema_version": artifact.schema.version,
+            "schema_version": int(artifact.attributes["schema_version"]),
             "lsfa_version": artifact.attributes["lsfa_version"],
             "content_hash": artifact.content_hash,
             "attributes": {name: artifact.attributes.get(name) for name in artifact.schema.attributes},
