@@ -1,7 +1,6 @@
 """MVTec AD: its layout, and what is said when files are not where they should be."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
