@@ -57,6 +57,14 @@ DATASETS: dict[str, DatasetEntry] = {
         layout="CATEGORY/train/good/ID.png, CATEGORY/test/DEFECT/ID.png, CATEGORY/ground_truth/DEFECT/ID_mask.png",
         has="RGB or grey image, mask",
     ),
+    "folder": DatasetEntry(
+        "lsfa_cli.datasets.folder",
+        "Folder",
+        "Your own parts: images, organized clouds, depth images, or images with one of these.",
+        needs="good parts in PART/good; lsfa data init writes a template, lsfa data fit measures the preprocessing",
+        layout="PART/good, PART/validation, PART/test/{good,DEFECT}, PART/masks/DEFECT; files as lsfa-part.toml says",
+        has="RGB image, organized point cloud or depth image, or one of them; mask where one was drawn",
+    ),
     "real3d_ad": DatasetEntry(
         "lsfa_cli.datasets.real3d_ad",
         "Real3dAd",

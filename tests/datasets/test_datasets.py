@@ -8,12 +8,13 @@ import pytest
 
 from lsfa_cli.datasets import DATASETS, open_dataset
 from lsfa_cli.errors import DataError, UnknownNameError
-from tests.datasets import eyecandies_trees, mvtec2d_trees, real3d_trees, trees
+from tests.datasets import eyecandies_trees, folder_trees, mvtec2d_trees, real3d_trees, trees
 from tests.datasets.trees import write_category
 
 # Writers of a category in the layout of a data set; the others read MVTec 3D-AD's.
 WRITERS = {
     "eyecandies": eyecandies_trees.write_category,
+    "folder": folder_trees.write_category,
     "mvtec2d": mvtec2d_trees.write_category,
     "real3d_ad": real3d_trees.write_category,
 }
