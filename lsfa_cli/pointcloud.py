@@ -14,7 +14,7 @@ IndexArray = NDArray[np.int64]
 # Distances of a k-d tree are rounded differently from ours, so that two within this relative gap may be equal.
 _TIE = 1e-9
 # Of the grid of `thin`, in each direction: three coordinates of a cell fit into one 64-bit number.
-_MOST_CELLS = 2**20
+MOST_CELLS = 2**20
 
 
 def valid_points(xyz: FloatArray, valid: BoolArray) -> FloatArray:
@@ -120,10 +120,10 @@ def thin(points: FloatArray, spacing: float) -> NDArray[np.float32]:
         return points.astype(np.float32)
     exact = points.astype(np.float64)
     cells = np.floor(exact / spacing)
-    if not (np.abs(cells) < _MOST_CELLS).all():
-        raise ValueError(f"the cloud reaches farther than {_MOST_CELLS} cells of {spacing} from the origin")
-    whole = cells.astype(np.int64) + _MOST_CELLS
-    key = (whole[:, 0] * (2 * _MOST_CELLS) + whole[:, 1]) * (2 * _MOST_CELLS) + whole[:, 2]
+    if not (np.abs(cells) < MOST_CELLS).all():
+        raise ValueError(f"the cloud reaches farther than {MOST_CELLS} cells of {spacing} from the origin")
+    whole = cells.astype(np.int64) + MOST_CELLS
+    key = (whole[:, 0] * (2 * MOST_CELLS) + whole[:, 1]) * (2 * MOST_CELLS) + whole[:, 2]
     _, cell, count = np.unique(key, return_inverse=True, return_counts=True)
     sums = [np.bincount(cell, weights=exact[:, axis], minlength=len(count)) for axis in range(3)]
     means: NDArray[np.float32] = (np.stack(sums, axis=1) / count[:, None]).astype(np.float32)

@@ -1,6 +1,6 @@
 """Rigid registration of a cloud to a template, the same bits every time (reference notes 1.3, Reg3D-AD).
 
-Both clouds are thinned, described by FPFH, matched where each is the other's nearest, and the pose is drawn by RANSAC
+Both clouds, thinned, are described by FPFH, matched where each is the other's nearest, and the pose is drawn by RANSAC
 over triples of matches. Constants are the published ones. Open3D gives normals and histograms; its RANSAC depends on
 threads and is not repeatable, so draws, tests and fits are here, in batches. No ICP follows, as published.
 
@@ -19,13 +19,13 @@ from scipy.sparse.csgraph import breadth_first_order, connected_components, mini
 from scipy.spatial import cKDTree
 
 from lsfa_cli.open3d_library import import_open3d
-from lsfa_cli.pointcloud import thin
 from lsfa_cli.samples import FloatArray
 
 Array = NDArray[np.float64]
 Matches = NDArray[np.int64]
 
 SAMPLE = 3  # matches a draw
+MOST_POINTS = 50_000  # of a thinned cloud: the surface of a ball of 60 mm
 _BATCH = 4096  # draws at a time: the result depends on it, through when drawing stops
 _FINALISTS = 8  # poses by matches, among which the points themselves decide
 _REFITS = 5
@@ -81,10 +81,13 @@ class Registration(NamedTuple):
 
 
 def describe(points: FloatArray, options: RegistrationOptions) -> Keypoints:
-    """What registration needs to know of a cloud (n, 3), metres, at least 3 points."""
-    thinned = thin(points, options.voxel_size).astype(np.float64)
-    if len(thinned) < SAMPLE:
-        raise ValueError(f"{len(thinned)} points are left after thinning, registration needs {SAMPLE}")
+    """What registration needs to know of a cloud (n, 3), metres, that was thinned to `voxel_size`.
+
+    ValueError for fewer than 3 points, or more than `MOST_POINTS`: the matching takes time and memory by their square.
+    """
+    if not SAMPLE <= len(points) <= MOST_POINTS:
+        raise ValueError(f"{len(points)} points, registration takes {SAMPLE} to {MOST_POINTS}")
+    thinned = points.astype(np.float64)
     normals = oriented_normals(thinned, options)
     return Keypoints(thinned, _histograms(thinned, normals, options), _histograms(thinned, -normals, options))
 
@@ -104,13 +107,15 @@ def register(cloud: Keypoints, template: Keypoints, options: RegistrationOptions
             if merit > best:
                 best, transform = merit, pose
     share = max(best[0], 0.0)
-    note = ""
-    if share < options.poor_share:
-        note = (
-            f"poor registration: {share:.0%} of the cloud lies within {options.inlier_distance * 1000:g} mm of the "
-            "template"
-        )
-    return Registration(transform, share, note)
+    return Registration(transform, share, poor_note(share, options))
+
+
+def poor_note(share: float, options: RegistrationOptions) -> str:
+    """What to say of a registration that brings only this share of a cloud onto the template; empty when it is fine."""
+    if share >= options.poor_share:
+        return ""
+    distance = options.inlier_distance * 1000
+    return f"poor registration: {share:.0%} of the cloud lies within {distance:g} mm of the template"
 
 
 def mutual_matches(first: Array, second: Array) -> Matches:

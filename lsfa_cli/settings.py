@@ -39,7 +39,11 @@ class ExtractSettings(StageSettings):
     rgb_weights: Path | None = Field(
         None, description="Weights of the image backbone: a .safetensors, .pth or .npz file. Default: timm's download."
     )
-    xyz_backbone: str = Field("surface", description="3D backbone: surface, fpfh, point_mae (lsfa list backbones).")
+    xyz_backbone: str = Field(
+        "surface",
+        description="3D backbone: surface, fpfh, point_mae; of unorganized clouds: fpfh, point_mae, coordinates (lsfa "
+        "list backbones).",
+    )
     xyz_weights: Path | None = Field(None, description="Weights of the 3D backbone, for point_mae its pretrain.pth.")
     projection: Literal["public", "paper"] = Field(
         "public", description="Eq. 1: 3 nearest centres and zero-padded pooling (public), or as printed (paper)."
@@ -79,6 +83,14 @@ class ExtractSettings(StageSettings):
         description="Samples are padded to a square whose side is a multiple of this, pixels. Default: the data "
         "set's; mvtec3d 100.",
     )
+    register_clouds: bool = Field(
+        True, description="Bring each unorganized cloud into the pose of the category's template, as Reg3D-AD does."
+    )
+    cloud_spacing: float = Field(
+        0.0005,
+        ge=0,
+        description="Spacing that unorganized clouds are thinned to for the backbone, metres; 0: all points.",
+    )
     light: int = Field(4, ge=0, le=5, description="Which light of eyecandies; published figures use 4.")
 
 
@@ -110,6 +122,9 @@ class AdaptSettings(StageSettings):
     global_bank_size: int = Field(100, ge=1, description="Prototypes kept in the global training bank (Eq. 7).")
     head_dimension: int = Field(512, ge=1, description="Output width of the projection heads.")
     steps: int = Field(100, ge=0, description="Training steps; 0 leaves the adaptor as it starts.")
+    train_samples: int | None = Field(
+        None, ge=1, description="Train on so many samples, drawn by the seed. Default: all."
+    )
     batch_size: int = Field(8, ge=1, description="Samples a step.")
     learning_rate: float = Field(3e-4, gt=0, description="Peak learning rate of AdamW.")
     gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
@@ -126,6 +141,9 @@ class BankSettings(StageSettings):
     coreset_ratio: float = Field(0.1, gt=0, le=1, description="Share of a modality's training patches kept.")
     rgb_foreground: bool = Field(False, description="Image patches only where they touch the part, in bank and map.")
     blur_sigma: float = Field(4.0, ge=0, description="Standard deviation of the map's Gaussian blur, pixels.")
+    train_samples: int | None = Field(
+        None, ge=1, description="Make the banks from so many training samples, drawn by the seed. Default: all."
+    )
     ocsvm: bool = Field(False, description="Also fit M3DM's one-class SVMs, which score --fusion ocsvm needs.")
 
 

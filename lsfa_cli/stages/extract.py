@@ -15,14 +15,16 @@ from lsfa_cli.artifacts.features import Layout, SplitWriter
 from lsfa_cli.artifacts.store import ArtifactWriter
 from lsfa_cli.backbones import load_backbone
 from lsfa_cli.backbones.base import Backbone
-from lsfa_cli.datasets.base import Dataset, RasterDataset
+from lsfa_cli.datasets.base import CloudDataset, Dataset, RasterDataset
 from lsfa_cli.datasets.prepared import prepared
 from lsfa_cli.errors import DataError
 from lsfa_cli.figures import shade_depth
 from lsfa_cli.preprocessing import PreprocessOptions, Recipe
 from lsfa_cli.preprocessing.cache import SampleCache, dataset_digest
-from lsfa_cli.samples import SPLITS, Modality, PatchFeatures, PreparedSample, SampleRecord
+from lsfa_cli.samples import SPLITS, Modality, PreparedSample, SampleRecord
 from lsfa_cli.settings import ExtractSettings
+from lsfa_cli.stages.extract_clouds import extract_clouds
+from lsfa_cli.stages.finite import require_finite
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.progress import Advance, Progress
 from lsfa_cli.stages.recorded import device_of, recorded
@@ -49,10 +51,12 @@ def extract(
     cache: of prepared samples; it saves time and nothing else. jobs: threads that read and preprocess, 0 is one a
     processor; the result does not depend on it. Raises DataError for raw data that is missing or cannot be used.
     """
-    if not isinstance(dataset, RasterDataset):
-        raise TypeError(f"{dataset.name} has no images or organized point clouds")
-    records = dataset.records(category)
     modalities = chosen_modalities(dataset, category, settings.modality)
+    if isinstance(dataset, CloudDataset):
+        return extract_clouds(dataset, category, out, settings, cache=cache, jobs=jobs, mode=mode, progress=progress)
+    if not isinstance(dataset, RasterDataset):
+        raise TypeError(f"{dataset.name} has neither images nor point clouds")
+    records = dataset.records(category)
     options = preprocess_options(settings, dataset.recipe(category))
     device = device_of(settings.device)
 
@@ -191,7 +195,8 @@ def _write_split(
             for note in sample.notes:
                 progress.warn(f"{sample.record.name}: {note}")
             patches = {modality: values[position] for modality, values in features.items()}
-            _require_finite(sample.record, patches)
+            for modality, found in patches.items():
+                require_finite(sample.record, modality, found.values)
             split.patches(index, patches)
             if sample.record.split == "test":
                 split.pictures(index, sample.mask, _picture(sample), _shaded(sample))
@@ -212,13 +217,3 @@ def _shaded(sample: PreparedSample) -> NDArray[np.uint8] | None:
     if sample.xyz is None or sample.valid is None:
         return None
     return shade_depth(sample.xyz, sample.valid)
-
-
-def _require_finite(record: SampleRecord, patches: Mapping[Modality, PatchFeatures]) -> None:
-    """Features are stored as float16; one that is beyond its range would poison every distance."""
-    for modality, features in patches.items():
-        if not np.isfinite(features.values.astype(np.float16)).all():
-            raise DataError(
-                f"{record.name}: the {modality} backbone gives features that are not finite or beyond {65504}",
-                hint="Check the backbone's weights and its mean and std.",
-            )
