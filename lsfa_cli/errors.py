@@ -40,13 +40,17 @@ class UnknownNameError(UsageError):
     """A name that is in no table: says which names exist and which one is nearest.
 
     `kind` is what the name should have been ("backbone", "setting", ...), `known` the names that exist.
+    `most`: how many of them are listed; None lists all.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, most: int | None = None) -> None:
         names = sorted(known)
         nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         question = f" Did you mean '{nearest[0]}'?" if nearest else ""
-        super().__init__(f"unknown {kind} '{name}'.{question}", hint=f"Known: {', '.join(names) or 'none'}.")
+        shown = ", ".join(names[:most])
+        if most is not None and len(names) > most:
+            shown += f" and {len(names) - most} more"
+        super().__init__(f"unknown {kind} '{name}'.{question}", hint=f"Known: {shown or 'none'}.")
 
 
 class DataError(LsfaError):

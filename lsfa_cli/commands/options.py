@@ -7,7 +7,7 @@ not given stays None: environment, file and default come after it.
 import functools
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,17 +38,17 @@ class Session:
 
 
 def with_settings(
-    *stages: str, run: tuple[str, ...] = (), making: bool = True
+    *stages: str, run: tuple[str, ...] = (), making: bool = True, only: Sequence[str] | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command, whose first parameter is a `Session`, the flags of some stages and of `RunSettings`.
 
     stages: whose settings become flags. run: fields of RunSettings that become flags. making: whether --rerun and
-    --dry-run make sense.
+    --dry-run make sense. only: the settings that become flags where not all of the stages' do, in this order.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         own = _own_parameters(function)
-        fields = _fields(stages, run)
+        fields = _fields(stages, run, only)
         added = [_parameter(name, field, panel) for name, (field, panel) in fields.items()]
         common = [*_COMMON, *(_MAKING if making else ())]
         parameters = [*own, *added, *common]
@@ -77,12 +77,15 @@ def _own_parameters(function: Callable[..., None]) -> list[inspect.Parameter]:
     ]
 
 
-def _fields(stages: tuple[str, ...], run: tuple[str, ...]) -> dict[str, tuple[FieldInfo, str]]:
+def _fields(
+    stages: tuple[str, ...], run: tuple[str, ...], only: Sequence[str] | None
+) -> dict[str, tuple[FieldInfo, str]]:
     """Name -> field and help panel. A name that several stages share is one flag, which sets all of them."""
     found = {name: (RunSettings.model_fields[name], INPUT_PANEL if name in _PLACES else RUN_PANEL) for name in run}
     for stage in stages:
-        for name, field in STAGES[stage].model_fields.items():
-            found.setdefault(name, (field, f"Settings of {stage}"))
+        fields = STAGES[stage].model_fields
+        for name in fields if only is None else only:
+            found.setdefault(name, (fields[name], f"Settings of {stage}"))
     return found
 
 

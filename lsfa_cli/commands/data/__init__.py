@@ -6,6 +6,8 @@ TABLE = CommandTable(
     "lsfa_cli.commands.data",
     {
         "list": "The data sets there are, and what each reads.",
+        "show": "One sample in a picture, as it is and after preprocessing.",
+        "check": "Counts, ranges, and what looks wrong in a data set; a montage.",
     },
     {"list": "list_datasets"},
     kind="command of lsfa data",

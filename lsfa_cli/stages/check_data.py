@@ -1,0 +1,207 @@
+"""Check a data set before it is used: count, read and measure its samples, and judge each category.
+
+What cannot be read is a finding, so that one damaged file does not hide the rest.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lsfa_cli.checks import CHECKS
+from lsfa_cli.checks.base import SEVERITIES, Check, Finding, Measured, Verdict, View
+from lsfa_cli.checks.facts import Facts, facts_of, point_facts
+from lsfa_cli.datasets.base import CloudDataset, Dataset, RasterDataset
+from lsfa_cli.datasets.files import content_of, png_header, png_pixels
+from lsfa_cli.datasets.folders import IncompleteError
+from lsfa_cli.errors import DataError
+from lsfa_cli.samples import MODALITIES, SampleRecord
+from lsfa_cli.stages.data_report import CategoryReport, DataReport, Group
+from lsfa_cli.stages.identical_files import identical_files
+from lsfa_cli.stages.progress import Advance, NoProgress, Progress
+
+FILES = "files"
+"""The name under which files are reported that are missing or cannot be used."""
+
+
+def check_data(
+    dataset: Dataset,
+    categories: Sequence[str],
+    *,
+    samples: int | None = None,
+    jobs: int = 0,
+    progress: Progress | None = None,
+) -> DataReport:
+    """Check the given categories.
+
+    samples: at most so many of each split and kind of defect are read, evenly spread; None reads all. Counts and the
+    search for equal files take all anyway. jobs: threads that read, 0 is one a processor; the report does not depend
+    on it. Raises UnknownNameError for an unknown category.
+    """
+    progress = progress or NoProgress()
+    listed = {name: _list(dataset, name) for name in categories}
+    chosen = {name: _spread_by_group(records, samples) for name, (records, _) in listed.items()}
+    reports = []
+    with progress.track("check", sum(map(len, chosen.values()))) as advance:
+        for name, (records, findings) in listed.items():
+            walk = _Walk(dataset, records, chosen[name], jobs or os.cpu_count() or 1)
+            reports.append(walk.report(name, findings, advance))
+    return DataReport(dataset.name, dataset.root, reports)
+
+
+def _list(dataset: Dataset, category: str) -> tuple[list[SampleRecord], list[Finding]]:
+    """The samples of a category that have all their files, and what is wrong with the others."""
+    try:
+        return dataset.records(category), []
+    except IncompleteError as error:
+        what = "file that is missing" if len(error.missing) == 1 else "files that are missing"
+        finding = Finding("error", FILES, f"{len(error.missing)} {what}.", error.hint or "", files=tuple(error.missing))
+        return [record for record in error.records if all(map(_exists, record.files.values()))], [finding]
+    except DataError as error:
+        return [], [Finding("error", FILES, error.message, error.hint or "")]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+class _Walk:
+    """Reads the chosen samples of one category and asks every check about them."""
+
+    def __init__(
+        self, dataset: Dataset, records: Sequence[SampleRecord], chosen: Sequence[SampleRecord], jobs: int
+    ) -> None:
+        self._dataset, self._records, self._chosen, self._jobs = dataset, records, chosen, jobs
+        checks: list[Check[Any]] = [entry.load()() for entry in CHECKS.values()]
+        self._every = [check for check in checks if check.every]
+        self._reading = [
+            (check, {record.name for record in spread(chosen, check.most)}) for check in checks if not check.every
+        ]
+
+    def report(self, category: str, findings: Sequence[Finding], advance: Advance) -> CategoryReport:
+        """Everything about the category. findings: what is known already."""
+        found = list(findings)
+        facts: dict[str, Facts] = {}
+        measured: dict[str, list[Measured[Any]]] = {name: [] for name in CHECKS}
+        if self._records:
+            self._measure_files(measured)
+        for record, read in self._read():
+            advance(1)
+            if isinstance(read, Finding):
+                found.append(read)
+                continue
+            facts[record.name], values = read
+            for name, value in values.items():
+                measured[name].append(Measured(record, value))
+        verdicts = self._judge(measured) if self._records else {}
+        found += [finding for verdict in verdicts.values() for finding in verdict.findings]
+        return CategoryReport(
+            category,
+            self._modalities(category),
+            self._groups(facts),
+            sorted(found, key=lambda finding: SEVERITIES.index(finding.severity)),
+            {name: verdict.figures for name, verdict in verdicts.items() if verdict.figures},
+            self._records,
+        )
+
+    def _measure_files(self, measured: Mapping[str, list[Measured[Any]]]) -> None:
+        """Ask the checks that need no pixels about all samples."""
+        scans_and_images = [
+            path for record in self._records for role, path in record.files.items() if role in MODALITIES
+        ]
+        same = identical_files(scans_and_images)
+        for record in self._records:
+            view = View(record, {role: same[path] for role, path in record.files.items() if path in same})
+            for check in self._every:
+                value = check.measure(view)
+                if value is not None:
+                    measured[check.name].append(Measured(record, value))
+
+    def _read(self) -> Iterator[tuple[SampleRecord, "Finding | tuple[Facts, dict[str, Any]]"]]:
+        """Each chosen sample in order, with what was measured or why it cannot be read."""
+        with ThreadPoolExecutor(self._jobs, thread_name_prefix="check") as pool:
+            remaining = iter(self._chosen)
+            ahead = [(record, pool.submit(self._measure, record)) for record in islice(remaining, 2 * self._jobs)]
+            try:
+                while ahead:
+                    record, future = ahead.pop(0)
+                    result = future.result()
+                    ahead += [(later, pool.submit(self._measure, later)) for later in islice(remaining, 1)]
+                    yield record, result
+            finally:
+                for _, future in ahead:
+                    future.cancel()
+
+    def _measure(self, record: SampleRecord) -> "Finding | tuple[Facts, dict[str, Any]]":
+        try:
+            view = view_of(self._dataset, record)
+        except DataError as error:
+            named = [str(path) for path in record.files.values() if str(path) in error.message]
+            return Finding("error", FILES, error.message, error.hint or "", (record.name,), tuple(named))
+        values = {check.name: check.measure(view) for check, names in self._reading if record.name in names}
+        assert view.facts is not None  # view_of always gives them
+        return view.facts, {name: value for name, value in values.items() if value is not None}
+
+    def _judge(self, measured: Mapping[str, list[Measured[Any]]]) -> dict[str, Verdict]:
+        checks = {check.name: check for check in [*self._every, *(check for check, _ in self._reading)]}
+        return {name: checks[name].judge(measured[name]) for name in CHECKS}
+
+    def _groups(self, facts: Mapping[str, Facts]) -> list[Group]:
+        groups = []
+        for (split, defect), members in _by_group(self._records).items():
+            known = [facts[record.name] for record in members if record.name in facts]
+            groups.append(Group(split, defect, len(members), known))
+        return groups
+
+    def _modalities(self, category: str) -> tuple[str, ...]:
+        try:
+            return tuple(self._dataset.modalities(category))
+        except DataError:  # which listing the samples has reported
+            return ()
+
+
+def view_of(dataset: Dataset, record: SampleRecord) -> View:
+    """Read one sample and state its facts. `DataError` names the file that cannot be used."""
+    if isinstance(dataset, CloudDataset):
+        cloud = dataset.read_cloud(record)
+        return View(record, {}, Facts(None, None, point_facts(cloud.points)), cloud=cloud)
+    if not isinstance(dataset, RasterDataset):
+        raise TypeError(f"{dataset.name} reads neither rasters nor clouds")
+    sample = dataset.read(record)
+    return View(record, {}, facts_of(sample), sample=sample, mask_values=_mask_values(record))
+
+
+def _mask_values(record: SampleRecord) -> tuple[int, ...] | None:
+    """What a mask that is a PNG holds, which its reading as True and False does not tell."""
+    path = record.files.get("mask")
+    if path is None or record.split != "test" or path.suffix.lower() != ".png":
+        return None
+    content = content_of(path)
+    png_header(path, content)
+    return tuple(int(value) for value in np.unique(png_pixels(path, content)))
+
+
+def spread(records: Sequence[SampleRecord], most: int | None) -> list[SampleRecord]:
+    """At most `most` of the samples, evenly spread, first and last among them; all for None."""
+    if most is None or len(records) <= most:
+        return list(records)
+    return [records[index] for index in sorted({round(place) for place in np.linspace(0, len(records) - 1, most)})]
+
+
+def _spread_by_group(records: Sequence[SampleRecord], most: int | None) -> list[SampleRecord]:
+    """At most `most` of each split and kind of defect, in the order of the records."""
+    return [record for members in _by_group(records).values() for record in spread(members, most)]
+
+
+def _by_group(records: Sequence[SampleRecord]) -> dict[tuple[str, str], list[SampleRecord]]:
+    groups: dict[tuple[str, str], list[SampleRecord]] = {}
+    for record in records:
+        groups.setdefault((record.split, record.defect), []).append(record)
+    return groups
