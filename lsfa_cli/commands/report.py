@@ -53,7 +53,10 @@ def command(
     out: Out = None,
     pictures: Pictures = None,
 ) -> None:
-    """Tables of I-AUROC, P-AUROC and AUPRO a category and modality, beside the baseline where it was scored."""
+    """Tables of I-AUROC, P-AUROC and AUPRO a category and modality, beside the baseline where it was scored.
+
+    Of unorganized clouds: AUROC and AUPR of objects and of points.
+    """
     from lsfa_cli.artifacts.files import write_text
     from lsfa_cli.stages.pictures import write_pictures
     from lsfa_cli.stages.report import ScoresFile, report

@@ -144,6 +144,13 @@ def test_one_modality_alone(place: Place, modality: str) -> None:
         place.lsfa(stage, "--category", "fitting", "--modality", modality)
     with open_scores(place.artifact("scores")) as scores:
         assert set(scores.image) == {modality}
+    done = place.lsfa("report", "--format", "json", "--pictures", str(place.folder / "pictures"))
+    rows = json.loads(done.stdout)["results"]
+    assert {(row["modality"], row["metric"]) for row in rows} == {
+        (modality, metric) for metric in ("i_auroc", "p_auroc", "aupro")
+    }
+    made = {path.name for path in (place.folder / "pictures" / "fitting").iterdir()}
+    assert {"best.png", "worst.png", "training.png"} <= made
     done = place.lsfa("bank", "--category", "fitting", "--modality", "both")
     assert "up to date" not in done.stderr
     other = "xyz" if modality == "rgb" else "rgb"
