@@ -5,7 +5,6 @@ Coordinates are float32 as stored; the caller knows their unit. Nothing here tak
 """
 
 import io
-import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsfa_cli.datasets.files import COPY_AGAIN, content_of, require_size
+from lsfa_cli.datasets.npy import read_npy
 from lsfa_cli.datasets.pcd import read_pcd
 from lsfa_cli.datasets.ply import read_ply
-from lsfa_cli.datasets.point_files import MAX_POINTS, Grid, damaged, require_length, require_points
+from lsfa_cli.datasets.point_files import MAX_FILE_BYTES, MAX_POINTS, Grid, damaged, require_points
 from lsfa_cli.errors import DataError
 from lsfa_cli.samples import BoolArray
 
@@ -80,8 +80,7 @@ def read_labelled_points(path: Path) -> LabelledPoints:
 
     The label is 0, or another number on a defect.
     """
-    require_length(path)
-    content = content_of(path)
+    content = content_of(path, MAX_FILE_BYTES)
     require_points(path, content.count(b"\n"))
     if not content.strip():
         raise damaged(path, "it is empty")
@@ -122,35 +121,18 @@ def _read(path: Path) -> _Points:
 
 
 def _read_npy(path: Path) -> _Points:
-    """A float array (N, 3) or (H, W, 3) as numpy saves it."""
-    require_length(path)
-    content = content_of(path)
-    stream = io.BytesIO(content)
-    try:
-        version = np.lib.format.read_magic(stream)
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read_header(stream)
-    except Exception as error:
-        raise damaged(path, "its header is not that of a .npy file") from error
-    if dtype.kind not in "fiu" or len(shape) not in (2, 3) or shape[-1] != 3:
-        found = " x ".join(str(length) for length in shape)
+    """Numbers (N, 3) or (H, W, 3) as numpy saves them."""
+    array = read_npy(path, content_of(path, MAX_FILE_BYTES))
+    if array.shape[-1] != 3:
+        found = " x ".join(str(length) for length in array.shape)
         raise DataError(
-            f"{path}: expected N x 3 or H x W x 3 numbers (x, y, z), found {found} {dtype}.",
+            f"{path}: expected N x 3 or H x W x 3 numbers (x, y, z), found {found}.",
             hint="Save the coordinates alone: numpy.save(FILE, xyz).",
         )
-    require_points(path, math.prod(shape[:-1]))
-    if math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
-        raise damaged(path, "its length is not what its header says")
-    try:
-        stream.seek(0)
-        with np.errstate(over="ignore"):
-            array = np.load(stream, allow_pickle=False).astype(np.float32)
-    except MemoryError:
-        raise
-    except Exception as error:
-        raise damaged(path, str(error)) from error
-    grid = Grid(*shape[:2]) if len(shape) == 3 else None
-    return _Points(np.ascontiguousarray(array).reshape(-1, 3), grid)
+    require_points(path, array.size // 3)
+    with np.errstate(over="ignore"):
+        points = np.ascontiguousarray(array, dtype=np.float32).reshape(-1, 3)
+    return _Points(points, Grid(*array.shape[:2]) if array.ndim == 3 else None)
 
 
 def _finite(path: Path, points: NDArray[np.float32]) -> BoolArray:

@@ -15,7 +15,6 @@ from lsfa_cli.datasets.point_files import (
     Grid,
     GriddedPoints,
     damaged,
-    require_length,
     require_points,
 )
 from lsfa_cli.errors import DataError
@@ -33,8 +32,7 @@ def read_pcd(path: Path) -> GriddedPoints:
     # Imported here: `datasets` is imported by every command, and reading .pcd files is rare.
     from pypcd4.pypcd4 import PointCloud
 
-    require_length(path)
-    content = content_of(path)
+    content = content_of(path, MAX_FILE_BYTES)
     header, start = _header(path, content)
     _check(path, header, content, start)
     try:

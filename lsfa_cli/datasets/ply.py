@@ -44,10 +44,10 @@ def read_ply(path: Path) -> GriddedPoints:
     """The coordinates of the vertices of a .ply file, and its grid where it says one (`read_organized_points`)."""
     from plyfile import PlyData
 
-    _check(path)
+    text = _check(path)
     try:
-        with path.open("rb") as stream:
-            # Mapped into memory, vertices are not read number by number.
+        # Mapped into memory, binary vertices are not read number by number.
+        with path.open(encoding="ascii") if text else path.open("rb") as stream:
             data = PlyData.read(stream, mmap="r")
         vertices = data["vertex"]
         with np.errstate(over="ignore"):
@@ -93,8 +93,11 @@ def _spread(path: Path, points: NDArray[np.float32], indices: list[Any], grid: G
     return spread
 
 
-def _check(path: Path) -> None:
-    """Refuse what is no cloud, or shorter than its header says, before memory is taken for it."""
+def _check(path: Path) -> bool:
+    """Refuse what is no cloud, or shorter than its header says, before memory is taken for it.
+
+    Returns whether the file is text.
+    """
     length = require_length(path)
     try:
         with path.open("rb") as stream:
@@ -121,6 +124,7 @@ def _check(path: Path) -> None:
             raise DataError(f"{path}: a range_grid is read from binary files only.", hint="Save it as binary .ply.")
     if left < -1:  # the last separator of a text may be missing
         raise damaged(path, f"it is too short for {vertices[0].rows} vertices")
+    return text
 
 
 def _parse(path: Path, header: str) -> tuple[bool, list[_Element]]:
