@@ -6,6 +6,8 @@ TABLE = CommandTable(
     "lsfa_cli.commands.data",
     {
         "list": "The data sets there are, and what each reads.",
+        "init": "Folders and an explained lsfa-part.toml for a part of your own.",
+        "fit": "Measure good parts of your own and set what preprocessing needs.",
         "show": "One sample in a picture, as it is and after preprocessing.",
         "check": "Counts, ranges, and what looks wrong in a data set; a montage.",
     },
@@ -25,4 +27,4 @@ app = new_app(DataCommands)
 
 @app.callback()
 def data() -> None:
-    """Look at data sets and check them before use. Nothing here changes a data set."""
+    """Look at data sets, check them before use, and set up parts of your own. No image or scan is ever changed."""
