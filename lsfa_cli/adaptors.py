@@ -24,6 +24,8 @@ Start = Literal["identity", "random"]
 
 LARGEST_HEAD_COUNT = 12
 MLP_RATIO = 4
+# CUDA's attention kernels whose memory grows with the number of patches, not with its square, want heads of such width.
+CUDA_HEAD_WIDTH = 8
 
 
 def head_count(dimension: int) -> int:
@@ -120,6 +122,22 @@ class ConvolutionAdaptor(Adaptor):
             _clear(self.convolution_2)
 
 
+def attend(query: Tensor, key: Tensor, value: Tensor, keys: Tensor | None, *, width_multiple: int = 1) -> Tensor:
+    """Scaled dot-product attention of (B, heads, N, w) queries, keys and values; keys (B, N) as in `SelfAttention`.
+
+    The N x N weights are never held: a cloud has 15,000 groups, and those of four clouds would take 40 GB. For kernels
+    that ask for it, heads are widened by zeros to a multiple of `width_multiple`, which changes no product.
+    """
+    mask = None if keys is None else keys[:, None, None, :]
+    width = query.shape[-1]
+    missing = -width % width_multiple
+    if missing == 0:
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    query, key, value = (functional.pad(part, (0, missing)) for part in (query, key, value))
+    wide = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1 / math.sqrt(width))
+    return wide[..., :width]
+
+
 class SelfAttention(nn.Module):
     """Multi-head self-attention over the patches of a sample, without query, key and value biases."""
 
@@ -134,8 +152,7 @@ class SelfAttention(nn.Module):
         batch, count, dimension = patches.shape
         stacked = self.query_key_value(patches).view(batch, count, 3, self.heads, dimension // self.heads)
         query, key, value = stacked.permute(2, 0, 3, 1, 4).unbind(0)
-        mask = None if keys is None else keys[:, None, None, :]
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        mixed = attend(query, key, value, keys, width_multiple=CUDA_HEAD_WIDTH if patches.is_cuda else 1)
         output: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, count, dimension))
         return output
 

@@ -3,11 +3,23 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lsfa_cli.adaptors import ADAPTORS, Adaptor, FittedAdaptor, build_adaptor, build_head, head_count, load_adaptor
+from lsfa_cli.adaptors import (
+    ADAPTORS,
+    CUDA_HEAD_WIDTH,
+    Adaptor,
+    FittedAdaptor,
+    attend,
+    build_adaptor,
+    build_head,
+    head_count,
+    load_adaptor,
+)
 from lsfa_cli.errors import UnknownNameError
 from lsfa_cli.samples import PatchFeatures
 from lsfa_cli.standardisation import Standardisation
+from lsfa_cli.training_batches import adapt_patches
 
 every_adaptor = pytest.mark.parametrize("name", sorted(ADAPTORS))
 every_dimension = pytest.mark.parametrize("dimension", [12, 33, 7])
@@ -150,6 +162,34 @@ def test_encoder_equals_plain_loops(name: str, depth: int) -> None:
         assert weights["mlp_hidden.weight"].shape == (56, 14)
         expected = plain_encoder_layer(expected, weights, heads=7)
     np.testing.assert_allclose(adaptor(patches)[0].detach().numpy(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dimension", [33, 48, 1152])
+@pytest.mark.parametrize("counts", [(40, 40), (40, 31)])
+def test_attention_never_holds_a_weight_for_every_pair(dimension: int, counts: tuple[int, int]) -> None:
+    """The kernel that would is switched off, so that PyTorch refuses where no other can be used."""
+    adaptor = build_adaptor("encoder_1", dimension, start="random", seed=0)
+    parts = [some_patches(dimension, samples=1, count=count, seed=count)[0].requires_grad_() for count in counts]
+    with sdpa_kernel([SDPBackend.FLASH_ATTENTION]):
+        sum(part.square().sum() for part in adapt_patches(adaptor, parts)).backward()
+    assert all(bool(part.grad.abs().max() > 0) for part in parts)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("width", [3, 4, 8])
+def test_widened_heads_attend_as_the_narrow_ones(width: int, masked: bool) -> None:
+    generator = torch.Generator().manual_seed(width)
+    keys = torch.rand(2, 7, generator=generator) < 0.7 if masked else None
+    results = []
+    for multiple in (1, CUDA_HEAD_WIDTH):
+        generator.manual_seed(1)
+        given = [torch.randn(2, 5, 7, width, generator=generator).double().requires_grad_() for _ in range(3)]
+        mixed = attend(*given, keys, width_multiple=multiple)
+        assert mixed.shape == (2, 5, 7, width)
+        mixed.square().sum().backward()
+        results.append([mixed.detach(), *(part.grad for part in given)])
+    for narrow, wide in zip(*results, strict=True):
+        torch.testing.assert_close(wide, narrow, rtol=1e-12, atol=1e-12)
 
 
 def test_conv1x1_by_hand() -> None:
