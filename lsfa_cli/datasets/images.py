@@ -32,6 +32,7 @@ DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".exr")
 _PNG, _JPEG, _BMP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM"
 _EXIF_ORIENTATION = 274
 _UPRIGHT = 1
+_YCBCR = 6
 # A JPEG's compression leaves faint grey around what was drawn: only what is brighter than half counts.
 _JPEG_MASK_LEVEL = 127
 _EIGHT_BITS = "Convert all images of the part to 8 bits by one and the same scale."
@@ -155,7 +156,7 @@ def _tiff_picture(path: Path, page: TiffPage) -> NDArray[Any]:
     if page.photometric == 3 and page.colours is not None and channels == 1:
         resolved: NDArray[np.uint8] = page.colours[pixels]
         return resolved
-    if page.photometric not in (0, 1, 2, 6) or channels > 4:  # 6: JPEG's colours, which its decoder turns into RGB
+    if page.photometric not in ((0, 1, 2, _YCBCR) if page.jpeg else (0, 1, 2)) or channels > 4:
         raise DataError(f"{path}: expected grey or RGB, found another kind of TIFF.", hint="Convert it to 8-bit RGB.")
     if pixels.dtype == bool:
         pixels = pixels.astype(np.uint8) * np.uint8(255)

@@ -16,13 +16,14 @@ SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Of one decoded page: three float32 a pixel at the largest size.
 _MAX_BYTES = MAX_PIXELS * 12
 _ORIENTATION = 274
+_JPEG = 7
 
 
 class TiffPage(NamedTuple):
     """A decoded page. pixels: (H, W) or (H, W, C), in the machine's byte order, of the type that is stored.
 
     photometric: 0 white is zero, 1 black is zero, 2 RGB, 3 palette, others. bits: a sample. colours: (N, 3) uint8 of a
-    palette. orientation: 1 is upright.
+    palette. orientation: 1 is upright. jpeg: decoded from JPEG, which turns its colours into RGB.
     """
 
     pixels: NDArray[Any]
@@ -30,6 +31,7 @@ class TiffPage(NamedTuple):
     bits: int
     colours: NDArray[np.uint8] | None
     orientation: int
+    jpeg: bool
 
 
 def read_tiff(path: Path, max_pixels: int = MAX_PIXELS) -> TiffPage:
@@ -47,6 +49,7 @@ def read_tiff(path: Path, max_pixels: int = MAX_PIXELS) -> TiffPage:
                 int(page.bitspersample),
                 colours,
                 int(page.tags.valueof(_ORIENTATION, default=1)),
+                int(page.compression) == _JPEG,
             )
     except (MemoryError, DataError):
         raise
