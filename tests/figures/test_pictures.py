@@ -126,6 +126,53 @@ def test_arrays_of_unequal_size_are_refused(tmp_path):
         case_picture(tmp_path / "a.png", image, depth, mask, {}, title="", limits=LIMITS)
 
 
+@pytest.mark.parametrize("absent", ["image", "depth"])
+@pytest.mark.parametrize("maps", [("xyz",), ("rgb", "xyz")])
+def test_image_or_scan_alone(tmp_path, absent, maps):
+    image, depth, mask, score_map = case()
+    both = draw(tmp_path / "both.png", maps, title="t", subtitle="")
+    given = {"image": image, "depth": depth, absent: None}
+    drawn = dict.fromkeys(maps, score_map)
+    case_picture(tmp_path / "one.png", given["image"], given["depth"], mask, drawn, title="t", limits=LIMITS)
+    one = read(tmp_path / "one.png")
+    assert one.shape[1] == 1080
+    assert outline(one) > 100
+    # One panel less in the row of one map leaves more room for the others.
+    assert (one.shape[0] > both.shape[0]) == (len(maps) == 1)
+
+
+def test_the_map_lies_over_the_scan_where_there_is_no_image(tmp_path):
+    _, depth, mask, score_map = case(defect=False)
+    drawn = {"xyz": np.zeros_like(score_map)}
+    pixels = []
+    for shade in (depth, np.where(depth > 0, 40, 0).astype(np.uint8)):
+        case_picture(tmp_path / "a.png", None, shade, mask, drawn, title="", limits=LIMITS)
+        pixels.append(read(tmp_path / "a.png"))
+    third = pixels[0].shape[1] * 2 // 3 + 40
+    assert (pixels[0][100:, third:-150] != pixels[1][100:, third:-150]).any()
+
+
+def test_an_empty_mask_says_what_it_means(tmp_path):
+    image, depth, mask, score_map = case(defect=False)
+    texts = []
+    for meaning in ({}, {"empty_mask": "no defect"}, {"empty_mask": "not marked"}):
+        case_picture(tmp_path / "a.png", image, depth, mask, {"xyz": score_map}, title="", limits=LIMITS, **meaning)
+        texts.append((tmp_path / "a.png").read_bytes())
+    assert texts[0] == texts[1] != texts[2]
+    marked = mask.copy()
+    marked[20:26, 20:26] = True
+    case_picture(tmp_path / "a.png", image, depth, marked, {"xyz": score_map}, title="", limits=LIMITS)
+    before = (tmp_path / "a.png").read_bytes()
+    case_picture(tmp_path / "a.png", image, depth, marked, {"xyz": score_map}, title="", limits=LIMITS, empty_mask="?")
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
+def test_nothing_to_draw_is_refused(tmp_path):
+    _, _, mask, score_map = case()
+    with pytest.raises(ValueError, match="needs an image or a scan"):
+        case_picture(tmp_path / "a.png", None, None, mask, {"rgb": score_map}, title="", limits=LIMITS)
+
+
 def test_folders_are_made_and_a_path_that_cannot_be_written_is_named(tmp_path):
     draw(tmp_path / "new" / "folder" / "case.png")
     assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["case.png"]
@@ -162,6 +209,23 @@ def test_a_contact_sheet_grows_by_equal_rows(tmp_path):
         assert width == 1080
         heights.append(height)
     assert abs((heights[2] - heights[1]) - (heights[1] - heights[0])) <= 1
+
+
+@pytest.mark.parametrize("absent", ["image", "depth"])
+def test_a_contact_sheet_has_no_column_for_what_no_part_has(tmp_path, absent):
+    image, depth, mask, score_map = case()
+    without = {"image": image, "depth": depth, absent: None}
+    one = SheetRow("part", without["image"], without["depth"], mask, score_map)
+    whole = SheetRow("part", image, depth, mask, score_map)
+    heights = []
+    for rows in ([whole], [one], [whole, one]):
+        contact_sheet(tmp_path / "sheet.png", rows, limits=Limits(0.0, 4.0))
+        pixels = read(tmp_path / "sheet.png")
+        heights.append(pixels.shape[0])
+        assert pixels.shape[1] == 1080
+        assert outline(pixels) > 100
+    assert heights[1] > 1.2 * heights[0]  # fewer columns, larger pictures
+    assert heights[2] > 1.8 * heights[0]
 
 
 def test_a_contact_sheet_is_repeatable(tmp_path):
