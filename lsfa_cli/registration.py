@@ -25,7 +25,8 @@ Array = NDArray[np.float64]
 Matches = NDArray[np.int64]
 
 SAMPLE = 3  # matches a draw
-MOST_POINTS = 50_000  # of a thinned cloud: the surface of a ball of 60 mm
+# Of a thinned cloud: as many as one histogram is made from, and the surface of a ball of 60 mm.
+FEWEST_POINTS, MOST_POINTS = 100, 50_000
 _BATCH = 4096  # draws at a time: the result depends on it, through when drawing stops
 _FINALISTS = 8  # poses by matches, among which the points themselves decide
 _REFITS = 5
@@ -83,10 +84,11 @@ class Registration(NamedTuple):
 def describe(points: FloatArray, options: RegistrationOptions) -> Keypoints:
     """What registration needs to know of a cloud (n, 3), metres, that was thinned to `voxel_size`.
 
-    ValueError for fewer than 3 points, or more than `MOST_POINTS`: the matching takes time and memory by their square.
+    ValueError for fewer points than `FEWEST_POINTS`, which say nothing of a shape, or more than `MOST_POINTS`: matching
+    takes time and memory by their square.
     """
-    if not SAMPLE <= len(points) <= MOST_POINTS:
-        raise ValueError(f"{len(points)} points, registration takes {SAMPLE} to {MOST_POINTS}")
+    if not FEWEST_POINTS <= len(points) <= MOST_POINTS:
+        raise ValueError(f"{len(points)} points, registration takes {FEWEST_POINTS} to {MOST_POINTS}")
     thinned = points.astype(np.float64)
     normals = oriented_normals(thinned, options)
     return Keypoints(thinned, _histograms(thinned, normals, options), _histograms(thinned, -normals, options))

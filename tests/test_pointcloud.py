@@ -1,10 +1,12 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsfa_cli.errors import DataError
-from lsfa_cli.pointcloud import farthest_point_sampling, nearest_neighbors, points_of, valid_points
+from lsfa_cli.pointcloud import farthest_point_sampling, nearest_neighbors, points_of, thin, valid_points
 from tests.backbones import scans
 
 CASES = [(cloud, groups, size) for cloud in ("bumpy2000", "tilted700") for groups, size in ((64, 16), (128, 32))]
@@ -114,3 +116,44 @@ def test_points_of_a_sample_with_too_few_names_its_file():
         points_of(sample, 1024, "point_mae")
     with pytest.raises(DataError, match=r"^test/hole/001: 7 points"):
         points_of(scans.few_points(7, name="test/hole/001"), 8, "fpfh")
+
+
+def plain_thin(points, spacing):
+    """Cells as a dictionary, in the order of their x, y and z."""
+    cells = {}
+    for point in points.tolist():
+        cells.setdefault(tuple(math.floor(value / spacing) for value in point), []).append(point)
+    return np.array([np.mean(cells[cell], axis=0) for cell in sorted(cells)])
+
+
+@pytest.mark.parametrize("spacing", [0.05, 0.3, 10.0])
+def test_thinning_equals_its_plain_twin(spacing):
+    points = np.random.default_rng(0).normal(size=(700, 3))
+    thinned = thin(points, spacing)
+    assert thinned.dtype == np.float32
+    np.testing.assert_allclose(thinned, plain_thin(points, spacing), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(thin(points[::-1], spacing), thinned, atol=1e-6)
+
+
+def test_thinning_keeps_the_grid_where_it_is():
+    """A cloud that is cut in two at a cell's side is thinned as its halves are."""
+    points = np.random.default_rng(1).uniform(-1, 1, size=(500, 3))
+    left = points[:, 0] < 0.25
+    halves = np.concatenate([thin(points[left], 0.25), thin(points[~left], 0.25)])
+    np.testing.assert_array_equal(halves, thin(points, 0.25))
+
+
+def test_no_spacing_keeps_every_point_and_no_points_are_none():
+    points = np.random.default_rng(2).normal(size=(9, 3)).astype(np.float32)
+    np.testing.assert_array_equal(thin(points, 0), points)
+    assert thin(points[:0], 0.5).shape == (0, 3)
+
+
+def test_spacings_and_units_that_cannot_be_are_refused():
+    with pytest.raises(ValueError, match="below 0"):
+        thin(np.zeros((1, 3)), -1)
+    for far in (2.0**20, -(2.0**20) - 1, np.inf, np.nan):
+        with pytest.raises(ValueError, match="farther than 1048576 cells"):
+            thin(np.array([[0.0, far, 0.0]]), 1)
+    corners = np.array([[-1.0, -1, -1], [1, 1, 1]]) * (2.0**20 - 1.5)
+    np.testing.assert_array_equal(thin(corners, 1), corners.astype(np.float32))

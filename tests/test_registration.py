@@ -10,6 +10,7 @@ from lsfa_cli.errors import MissingDependencyError
 from lsfa_cli.open3d_library import import_open3d
 from lsfa_cli.pointcloud import thin
 from lsfa_cli.registration import (
+    FEWEST_POINTS,
     MOST_POINTS,
     RegistrationOptions,
     consensus,
@@ -141,12 +142,12 @@ def test_a_registration_is_poor_below_its_limit():
 
 
 def test_clouds_of_few_points_give_no_nonsense(template):
-    for count in (3, 4, 12):
-        found = register(describe(whole(0)[:count] / 1000, OPTIONS), template, OPTIONS)
+    for points in (whole(0)[:FEWEST_POINTS], np.zeros((FEWEST_POINTS, 3))):
+        found = register(describe(points / 1000, OPTIONS), template, OPTIONS)
         assert np.isfinite(found.transform).all()
         np.testing.assert_allclose(found.transform[:3, :3] @ found.transform[:3, :3].T, np.eye(3), atol=1e-9)
-    for count in (0, 2, MOST_POINTS + 1):
-        with pytest.raises(ValueError, match="registration takes 3 to 50000"):
+    for count in (0, FEWEST_POINTS - 1, MOST_POINTS + 1):
+        with pytest.raises(ValueError, match="registration takes 100 to 50000"):
             describe(np.zeros((count, 3)), OPTIONS)
 
 

@@ -26,8 +26,8 @@ from lsfa_cli.figures.shading import render_cloud
 from lsfa_cli.pointcloud import MOST_CELLS, thin
 from lsfa_cli.preprocessing.cache import SampleCache, dataset_digest
 from lsfa_cli.registration import (
+    FEWEST_POINTS,
     MOST_POINTS,
-    SAMPLE,
     Keypoints,
     Registration,
     RegistrationOptions,
@@ -209,10 +209,10 @@ class _Poses:
         record, spacing = sample.record, self._options.voxel_size
         _require_extent(record, sample.points, spacing)
         thinned = thin(sample.points, spacing)
-        if not SAMPLE <= len(thinned) <= MOST_POINTS:
+        if not FEWEST_POINTS <= len(thinned) <= MOST_POINTS:
             raise DataError(
                 f"{_file(record)}: {len(thinned)} points are left after thinning to {spacing * 1000:g} mm; "
-                f"registration takes {SAMPLE} to {MOST_POINTS}.",
+                f"registration takes {FEWEST_POINTS} to {MOST_POINTS}.",
                 hint="Is the file in millimetres, and the object some centimetres large? "
                 "--no-register-clouds takes clouds as they are.",
             )

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as functional
 
-from lsfa_cli.backbones import load_backbone
+from lsfa_cli.backbones import load_backbone, load_cloud_backbone
 from lsfa_cli.backbones.point_mae import Encoder, load_encoder
 from lsfa_cli.backbones.weights import file_digest
 from lsfa_cli.errors import DataError, UsageError, WeightsError
@@ -150,6 +150,24 @@ def test_the_unit_sphere_takes_away_position_and_size(checkpoint):
     moved = backbone.group_features(points * 4 + [1.0, -2.0, 0.5])
     np.testing.assert_allclose(moved.features, features, rtol=0, atol=1e-4)
     np.testing.assert_allclose(moved.centers, centers * 4 + [1.0, -2.0, 0.5], rtol=1e-12)
+
+
+def test_millimetres_are_metres_times_a_thousand(checkpoint):
+    points = np.random.default_rng(1).normal(0, 0.01, (500, 3)).astype(np.float32)  # no two equally far
+    name = "point_mae?groups=64&group_size=16&scale="
+    millimetres = load_backbone(f"{name}millimetres", checkpoint).group_features(points)
+    metres = load_backbone(f"{name}metres", checkpoint).group_features(points * np.float32(1000))
+    np.testing.assert_allclose(millimetres.features, metres.features, atol=1e-4)
+    np.testing.assert_allclose(millimetres.centers * 1000, metres.centers, rtol=1e-6)
+
+
+def test_unorganized_clouds_need_as_many_points_as_groups(checkpoint):
+    backbone = load_cloud_backbone("point_mae?groups=64&group_size=16", checkpoint)
+    assert backbone.minimum_points == 64
+    points = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
+    assert backbone.group_features(points).features.shape == (64, backbone.dimension)
+    with pytest.raises(ValueError, match="64 farthest points asked of 63"):
+        backbone.group_features(points[:63])
 
 
 def test_patches_are_the_projected_groups(point_mae):

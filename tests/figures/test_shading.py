@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from lsfa_cli.figures.shading import DARKEST, LIGHT, _normals, _tangent, shade_depth
+from lsfa_cli.figures.shading import DARKEST, LIGHT, MARGIN, _normals, _tangent, render_cloud, shade_depth
+from tests.datasets.real3d_trees import directions
 
 SIZE = 24
 
@@ -103,3 +104,69 @@ def test_the_result_is_uint8_and_the_input_untouched():
 def test_a_mask_of_another_size_is_refused():
     with pytest.raises(ValueError, match="valid mask"):
         shade_depth(tilted_plane(0, 0), np.ones((3, 3), bool))
+
+
+# --- unorganized clouds
+
+
+def ball(count=4000, radius=10.0):
+    return radius * directions(count, seed=0)
+
+
+def test_a_ball_is_a_filled_disk_seen_from_above():
+    points = ball()
+    picture, shown = render_cloud(points, 96)
+    assert (picture.dtype, shown.dtype) == (np.uint8, np.int32)
+    rows, columns = np.mgrid[:96, :96] - 47.5
+    radius = np.hypot(rows, columns)
+    outer = 48 * (1 - 2 * MARGIN)
+    assert (shown[radius < outer - 2] >= 0).all()
+    assert (shown[radius > outer + 4] == -1).all()
+    np.testing.assert_array_equal(picture > 0, shown >= 0)
+    assert points[shown[radius < outer - 6], 2].min() > 0  # none of the far side
+    assert picture[:48][radius[:48] < 30].mean() > picture[48:][radius[48:] < 30].mean()  # lit from above
+
+
+def test_each_pixel_shows_a_point_that_is_near_it():
+    points = ball() + np.array([100, -50, 7])
+    _, shown = render_cloud(points, 96)
+    rows, columns = np.nonzero(shown >= 0)
+    pitch = 20 / (96 * (1 - 2 * MARGIN) - 1)
+    across = (columns - 47.5) * pitch + 100 - points[shown[rows, columns], 0]
+    up = (47.5 - rows) * pitch - 50 - points[shown[rows, columns], 1]
+    assert np.hypot(across, up).max() < 1.5
+
+
+def test_the_higher_of_two_points_is_seen_and_the_first_of_equals():
+    points = np.array([[0.0, 0, 0], [0, 0, 5], [0, 0, 5], [9, 9, 0], [-9, -9, 0]])
+    _, shown = render_cloud(points, 33)
+    assert shown[16, 16] == 1
+    assert shown[0:4, 29:33].max() == 3  # x to the right, y up
+    assert shown[29:33, 0:4].max() == 4
+
+
+def test_a_hole_in_front_is_not_closed_but_gaps_between_points_are():
+    grid = np.stack(np.meshgrid(np.arange(40.0), np.arange(40.0)), axis=-1).reshape(-1, 2)
+    ring = np.hypot(*(grid - 20).T) > 8
+    flat = np.column_stack([grid, np.zeros(len(grid))])[ring]
+    _, shown = render_cloud(flat, 160)  # four pixels a point
+    rows, columns = np.mgrid[:160, :160]
+    pitch = 39 / (160 * (1 - 2 * MARGIN) - 1)
+    distance = np.hypot((columns - 79.5) * pitch - 0.5, (79.5 - rows) * pitch - 0.5)
+    assert (shown[distance < 6] == -1).all()
+    assert (shown[(distance > 10) & (distance < 18)] >= 0).all()
+
+
+def test_clouds_of_a_point_or_on_a_line_have_a_picture():
+    for points in (np.zeros((1, 3)), np.zeros((5, 3)), np.outer(np.arange(7.0), [0, 0, 1])):
+        picture, shown = render_cloud(points, 32)
+        assert shown.max() >= 0
+        assert picture.max() > 0
+    with pytest.raises(ValueError, match="without points"):
+        render_cloud(np.zeros((0, 3)), 32)
+
+
+def test_renderings_repeat():
+    first, second = render_cloud(ball(), 64), render_cloud(ball(), 64)
+    assert first[0].tobytes() == second[0].tobytes()
+    assert first[1].tobytes() == second[1].tobytes()

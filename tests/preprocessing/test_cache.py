@@ -253,3 +253,23 @@ def test_key_does_not_depend_on_place_or_name(tmp_path: Path, record: SampleReco
     renamed = SampleRecord("test/hole/007", "test", "hole", other)
     first, second = SampleCache(tmp_path / "1"), SampleCache(tmp_path / "2")
     assert first.key(record, OPTIONS, "mvtec3d") == second.key(renamed, OPTIONS, "mvtec3d")
+
+
+def test_numbers_are_kept_to_the_bit_and_made_again_when_damaged(tmp_path: Path) -> None:
+    cache = SampleCache(tmp_path)
+    numbers = np.array([0.1, -0.0, 1e300, 1 / 3])
+    made = cache.fetch_numbers(KEY, 4, lambda: numbers)
+    assert made is numbers
+
+    def unwanted() -> np.ndarray:
+        raise AssertionError("made although it was there")
+
+    assert cache.fetch_numbers(KEY, 4, unwanted).tobytes() == numbers.tobytes()
+    (entry,) = tmp_path.glob("ab/*.npz")
+    content = bytearray(entry.read_bytes())
+    content[len(content) // 2] ^= 1  # beyond the header: the archive's checksum finds it
+    for damaged in (bytes(content), b"", entry.read_bytes()[:-9]):
+        entry.write_bytes(damaged)
+        assert cache.fetch_numbers(KEY, 4, lambda: numbers + 1).tolist() == (numbers + 1).tolist()
+        assert cache.fetch_numbers(KEY, 4, unwanted).tolist() == (numbers + 1).tolist()
+    assert cache.fetch_numbers(KEY, 3, lambda: numbers[:3]).shape == (3,)
