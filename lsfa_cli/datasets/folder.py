@@ -5,6 +5,7 @@ PART/masks/DEFECT. Images, organized clouds or depth images are in subfolders rg
 it, or where `lsfa-part.toml` says. What is in the files is said there too (see `part_file`).
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,8 @@ class Folder:
         places = dict(zip(_SETTINGS, (self.root, folder), strict=True))
         if folder == self.root:
             places.pop(_SETTINGS[0])
-        return {role: place / PART_FILE for role, place in places.items() if (place / PART_FILE).exists()}
+        # A link that leads nowhere counts too, and is an error when it is read: its owner meant it to be heeded.
+        return {role: place / PART_FILE for role, place in places.items() if os.path.lexists(place / PART_FILE)}
 
 
 def unproject(path: Path, raw: NDArray[np.float64], camera: Intrinsics, scale: float, invalid: float) -> Scan:
@@ -123,10 +125,10 @@ def unproject(path: Path, raw: NDArray[np.float64], camera: Intrinsics, scale: f
     raw: (H, W) as stored. A pixel has a point when its value is finite, above 0 and not `invalid`.
     """
     valid: BoolArray = np.isfinite(raw) & (raw > 0) & (raw != invalid)
-    z = np.where(valid, raw, 0.0) * scale
     column, row = np.arange(raw.shape[1]), np.arange(raw.shape[0])[:, None]
     xyz = np.empty((*raw.shape, 3), dtype=np.float32)
-    with np.errstate(over="ignore"):  # what no float32 can hold is no measurement either
+    with np.errstate(over="ignore", invalid="ignore"):  # what no float32 can hold is no measurement either
+        z = np.where(valid, raw, 0.0) * scale
         for axis, values in enumerate(((column - camera.cx) * z / camera.fx, (row - camera.cy) * z / camera.fy, z)):
             xyz[..., axis] = values
     return _checked(path, xyz, valid & np.isfinite(xyz).all(axis=2))
