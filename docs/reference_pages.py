@@ -133,6 +133,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
 def _catalogs() -> dict[str, Mapping[str, Entry]]:
     from lsfa_cli.adaptors import ADAPTORS
     from lsfa_cli.backbones import BACKBONES
+    from lsfa_cli.checks import CHECKS
     from lsfa_cli.datasets import DATASETS
     from lsfa_cli.fusion import FUSIONS
     from lsfa_cli.losses import LOSSES
@@ -147,6 +148,7 @@ def _catalogs() -> dict[str, Mapping[str, Entry]]:
         "Fusions": FUSIONS,
         "Metrics": METRICS,
         "Formats": FORMATS,
+        "Checks": CHECKS,
     }
 
 

@@ -12,7 +12,7 @@ EXTENTS = (0.001, 3.0)
 """The largest side that a scanned part can have, metres."""
 DISTANCES = (0.01, 20.0)
 """How far from the camera it can be, metres."""
-CERTAIN = 10.0
+CERTAIN = 5.0
 """Beyond these by this factor, one of the two is enough."""
 
 
@@ -68,9 +68,9 @@ def _outside(value: float, limits: tuple[float, float]) -> float:
 
 def _advice(large: bool, small: bool) -> str:
     if large and not small:
-        return "They look like millimetres: multiply them by 0.001, or set the scale of the data set."
+        return "If they are millimetres, multiply them by 0.001, or set the scale of the data set."
     if small and not large:
-        return "They look divided by 1000 once too often: leave out a scale of 0.001."
+        return "If they were divided by 1000 once too often, leave out a scale of 0.001."
     return "Coordinates must be metres in the camera's frame."
 
 

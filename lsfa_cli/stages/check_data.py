@@ -143,8 +143,9 @@ class _Walk:
         try:
             view = view_of(self._dataset, record)
         except DataError as error:
-            named = [str(path) for path in record.files.values() if str(path) in error.message]
-            return Finding("error", FILES, error.message, error.hint or "", (record.name,), tuple(named))
+            named = {str(path): error.message.find(str(path)) for path in record.files.values()}
+            files = sorted((path for path, place in named.items() if place >= 0), key=named.__getitem__)
+            return Finding("error", FILES, error.message, error.hint or "", (record.name,), tuple(files))
         values = {check.name: check.measure(view) for check, names in self._reading if record.name in names}
         assert view.facts is not None  # view_of always gives them
         return view.facts, {name: value for name, value in values.items() if value is not None}

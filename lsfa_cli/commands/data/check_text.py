@@ -2,6 +2,7 @@
 
 import shutil
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ HEADS = ("category", "split", "defect", "samples", "size", "RGB", "points", "z (
 _GAP = "  "
 _INDENT = "    "
 _NAMED = 5  # samples or files that one finding names
+_ALIKE = 10  # findings of one kind in a category that are shown
 _COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 _NARROWEST = 72  # columns of a terminal below which a table would be cut
 
@@ -29,10 +31,12 @@ def print_report(report: "DataReport", *, terminal: bool) -> None:
         console.print(_rich_table(rows))
     else:
         console.print(Text(plain_table(rows, width)))
-    for part in (measured_lines(report, width), *(finding_lines(name, row, width) for name, row in _findings(report))):
-        style = next((colour for word, colour in _COLOURS.items() if part[:1] and part[0].startswith(word)), "")
-        for place, line in enumerate(part):
-            console.print(Text(line, style=style if place == 0 else ""), soft_wrap=True)
+    for line in measured_lines(report, width):
+        console.print(Text(line), soft_wrap=True)
+    for severity, lines in _findings(report, width):
+        console.print(Text(lines[0], style=_COLOURS[severity]), soft_wrap=True)
+        for line in lines[1:]:
+            console.print(Text(line), soft_wrap=True)
     console.print(Text(summary(report)), soft_wrap=True)
 
 
@@ -143,8 +147,20 @@ def summary(report: "DataReport") -> str:
     return f"{what}: {', '.join(found) or 'nothing found'}."
 
 
-def _findings(report: "DataReport") -> list[tuple[str, "Finding"]]:
-    return [(category.name, finding) for category in report.categories for finding in category.findings]
+def _findings(report: "DataReport", width: int) -> list[tuple[str, list[str]]]:
+    """Severity and lines of each finding; of one kind in one category the first few, and how many more there are."""
+    shown: list[tuple[str, list[str]]] = []
+    for category in report.categories:
+        seen: Counter[tuple[str, str]] = Counter()
+        for finding in category.findings:
+            seen[finding.severity, finding.check] += 1
+            if seen[finding.severity, finding.check] <= _ALIKE:
+                shown.append((finding.severity, finding_lines(category.name, finding, width)))
+        for (severity, check), count in seen.items():
+            if count > _ALIKE:
+                more = f"{severity}: and {count - _ALIKE} more of {check} in {category.name} (--json lists all)"
+                shown.append((severity, [more]))
+    return shown
 
 
 def _rich_table(rows: Sequence[Sequence[str]]) -> Any:
