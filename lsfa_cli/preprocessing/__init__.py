@@ -1,6 +1,7 @@
 """From a raw sample to a prepared one (METHOD 1, steps 2 to 5)."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,6 +133,12 @@ def _keep_largest_cluster(
 def _require_points(sample: Sample, valid: BoolArray, after: str) -> None:
     if not valid.any():
         raise DataError(
-            f"{sample.record.files.get('xyz', sample.record.name)}: no point is left after {after}.",
-            hint="Look at the cloud: is it in metres, and is there a part above a flat background?",
+            f"{_scan_file(sample)}: no point is left after {after}.",
+            hint="Look at the cloud: is it in metres, and is there a part above a flat background? "
+            "For parts of your own, lsfa data fit measures the distances.",
         )
+
+
+def _scan_file(sample: Sample) -> Path | str:
+    files = sample.record.files
+    return files.get("xyz") or files.get("depth") or sample.record.name
