@@ -85,7 +85,7 @@ def read_labelled_points(path: Path) -> LabelledPoints:
     if not content.strip():
         raise damaged(path, "it is empty")
     try:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             rows = np.loadtxt(io.BytesIO(content), dtype=np.float64, ndmin=2, comments=None)
             points = rows[:, :3].astype(np.float32)
     except MemoryError:
@@ -130,7 +130,7 @@ def _read_npy(path: Path) -> _Points:
             hint="Save the coordinates alone: numpy.save(FILE, xyz).",
         )
     require_points(path, array.size // 3)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         points = np.ascontiguousarray(array, dtype=np.float32).reshape(-1, 3)
     return _Points(points, Grid(*array.shape[:2]) if array.ndim == 3 else None)
 

@@ -1,5 +1,8 @@
 """Depth in OpenEXR files, read with the OpenEXR package, which is an extra of ours."""
 
+import io
+import threading
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from lsfa_cli.datasets.point_files import MAX_POINTS
 from lsfa_cli.errors import DataError, MissingDependencyError
 
 SIGNATURE = b"\x76\x2f\x31\x01"
+_PRINTING = threading.Lock()  # standard output is one for all threads
 
 
 def read_exr(path: Path) -> NDArray[np.floating]:
@@ -24,7 +28,8 @@ def read_exr(path: Path) -> NDArray[np.floating]:
     try:
         with OpenEXR.File(str(path), separate_channels=True, header_only=True) as file:
             _require_plain(path, file.header(), len(file.parts))
-        with OpenEXR.File(str(path), separate_channels=True) as file:
+        # Of pixels that are missing it tells on standard output, which is for our results, before it fails on them.
+        with _PRINTING, redirect_stdout(io.StringIO()), OpenEXR.File(str(path), separate_channels=True) as file:
             pixels = {name: channel.pixels for name, channel in file.channels().items()}
     except (MemoryError, DataError):
         raise

@@ -142,7 +142,7 @@ def _read_cloud(path: Path, table: CloudTable) -> Scan:
     else:
         stored, valid = read_organized_points(path, table.width)
     xyz = np.empty(stored.shape, dtype=np.float32)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         for axis, source in enumerate(table.axes):
             factor = METRES[table.unit] * (-1 if source.startswith("-") else 1)
             np.multiply(stored[..., "xyz".index(source[-1])], factor, out=xyz[..., axis], casting="same_kind")

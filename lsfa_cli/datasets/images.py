@@ -100,7 +100,8 @@ def read_depth(path: Path) -> NDArray[np.float64]:
             hint="Save the depth alone. A cloud (H x W x 3) belongs in xyz/, or set [files] xyz.",
         )
     require_size(path, raw.shape[0], raw.shape[1], MAX_POINTS)
-    return raw.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # signalling NaN, which damage may make
+        return raw.astype(np.float64)
 
 
 def _picture(path: Path) -> _Picture:

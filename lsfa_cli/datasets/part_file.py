@@ -23,7 +23,9 @@ else:
 
 PART_FILE = "lsfa-part.toml"
 METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "um": 1e-6, "inch": 0.0254}
-_MAX_BYTES = 2**20
+_MAX_BYTES = 2**16
+# A key of many dots in one line would take memory and time by the square of their number.
+_MAX_LINE = 2000
 _AXES = ("x", "y", "z")
 
 Axis = Literal["x", "y", "z", "-x", "-y", "-z"]
@@ -189,8 +191,11 @@ def load_part_file(paths: Iterable[Path]) -> PartFile:
 
 def _parsed(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(content_of(path, _MAX_BYTES).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        text = content_of(path, _MAX_BYTES).decode()
+        if max(map(len, text.splitlines()), default=0) > _MAX_LINE:
+            raise ValueError(f"it has a line of more than {_MAX_LINE} characters")
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # no TOML, no text, or a number of too many digits
         raise DataError(
             f"{path} is not valid TOML: {error}.", hint="Compare it with the template: lsfa data init"
         ) from error

@@ -38,7 +38,7 @@ def read_pcd(path: Path) -> GriddedPoints:
     try:
         if header.data.value == "ascii":
             content = content[:start] + _tidy(content[start:])
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             data = np.atleast_1d(PointCloud.from_fileobj(cast(io.BufferedReader, io.BytesIO(content))).pc_data)
             points = np.stack([data[axis].astype(np.float32) for axis in AXES], axis=1)
     except MemoryError:

@@ -50,7 +50,7 @@ def read_ply(path: Path) -> GriddedPoints:
         with path.open(encoding="ascii") if text else path.open("rb") as stream:
             data = PlyData.read(stream, mmap="r")
         vertices = data["vertex"]
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             points = np.stack([np.asarray(vertices[axis]).astype(np.float32) for axis in AXES], axis=1)
         grid = _grid([*data.obj_info, *data.comments, *vertices.comments])
         indices = list(data[RANGE_GRID].data[data[RANGE_GRID].properties[0].name]) if RANGE_GRID in data else None
