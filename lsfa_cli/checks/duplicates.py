@@ -5,23 +5,25 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from lsfa_cli.checks.base import Finding, Measured, Severity, Verdict, View
-from lsfa_cli.samples import MODALITIES, SampleRecord
+from lsfa_cli.samples import SampleRecord
 
-_WHAT = {"rgb": "image", "xyz": "scan"}
+COMPARED: Mapping[str, str] = {"rgb": "image", "xyz": "scan", "depth": "depth image"}
+"""Role of a file that is compared -> what it is. Masks and calibrations may well be equal."""
 _LEAK = "Take the test sample out, or the training sample: its score means nothing, and so do the figures."
+_TORN = "Take the wrong one out: no score can be right for both."
 _TWICE = "Take one of them out: it counts twice."
 
 
 class Duplicates:
-    """Judges keys of equal content. Masks and calibrations may well be equal; they are not compared."""
+    """Judges keys of equal content."""
 
     name: ClassVar[str] = "duplicates"
     every: ClassVar[bool] = True
     most: ClassVar[int | None] = None
 
     def measure(self, view: View) -> Mapping[str, str] | None:
-        """Modality -> key, of images and scans that some other file equals; None where there is none."""
-        return {role: key for role, key in view.same_content.items() if role in MODALITIES} or None
+        """Role -> key, of images and scans that some other file equals; None where there is none."""
+        return {role: key for role, key in view.same_content.items() if role in COMPARED} or None
 
     def judge(self, measured: Sequence[Measured[Mapping[str, str]]]) -> Verdict:
         """One finding for each set of samples with the same image, the same scan, or both."""
@@ -39,16 +41,18 @@ class Duplicates:
         return Verdict([self._finding(records[names], found) for names, found in roles.items()])
 
     def _finding(self, records: Sequence[SampleRecord], roles: Sequence[str]) -> Finding:
-        what = " and ".join(_WHAT[role] for role in MODALITIES if role in roles)
+        what = " and ".join(name for role, name in COMPARED.items() if role in roles)
         splits = {record.split for record in records}
         leak = "test" in splits and len(splits) > 1
-        severity: Severity = "error" if leak else "warning"
+        torn = len({record.label for record in records}) > 1
+        severity: Severity = "error" if leak or torn else "warning"
         where = "in training and test" if {"train", "test"} <= splits else f"in {' and '.join(sorted(splits))}"
+        where += ", as good and as defective" if torn else ""
         return Finding(
             severity,
             self.name,
             f"the same {what} {len(records)} times, {where}.",
-            _LEAK if leak else _TWICE,
+            _LEAK if leak else _TORN if torn else _TWICE,
             tuple(record.name for record in records),
             tuple(str(record.files[role]) for record in records for role in roles if role in record.files),
         )

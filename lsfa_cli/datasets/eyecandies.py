@@ -81,7 +81,16 @@ class Eyecandies:
             return Mvtec3d(self.root).records(category)
         missing: list[str] = []
         found = {split: _samples(folder, split, self._light, missing) for split in SPLITS}
-        require_complete(folder, missing, "A sample has the same id in all its files. Unpack the category again.")
+        if missing:
+            gone = {folder / name for name in missing}
+            complete = [
+                _record(split, stem, files)
+                for split, samples in found.items()
+                for stem, files in samples.items()
+                if gone.isdisjoint(files.values())
+            ]
+            hint = "A sample has the same id in all its files. Unpack the category again."
+            require_complete(folder, missing, hint, complete)
         for split in ("train", "test"):
             if not found[split]:
                 raise DataError(

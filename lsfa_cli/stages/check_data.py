@@ -14,15 +14,18 @@ import numpy as np
 
 from lsfa_cli.checks import CHECKS
 from lsfa_cli.checks.base import SEVERITIES, Check, Finding, Measured, Verdict, View
+from lsfa_cli.checks.duplicates import COMPARED
 from lsfa_cli.checks.facts import Facts, facts_of, point_facts
 from lsfa_cli.datasets.base import CloudDataset, Dataset, RasterDataset
 from lsfa_cli.datasets.files import content_of, png_header, png_pixels
 from lsfa_cli.datasets.folders import IncompleteError
 from lsfa_cli.errors import DataError
-from lsfa_cli.samples import MODALITIES, SampleRecord
+from lsfa_cli.samples import SampleRecord
 from lsfa_cli.stages.data_report import CategoryReport, DataReport, Group
 from lsfa_cli.stages.identical_files import identical_files
 from lsfa_cli.stages.progress import Advance, NoProgress, Progress
+
+_PNG_START = b"\x89PNG"
 
 FILES = "files"
 """The name under which files are reported that are missing or cannot be used."""
@@ -60,9 +63,15 @@ def _list(dataset: Dataset, category: str) -> tuple[list[SampleRecord], list[Fin
     except IncompleteError as error:
         what = "file that is missing" if len(error.missing) == 1 else "files that are missing"
         finding = Finding("error", FILES, f"{len(error.missing)} {what}.", error.hint or "", files=tuple(error.missing))
-        return [record for record in error.records if all(map(_exists, record.files.values()))], [finding]
+        return _complete(error.records), [finding]
     except DataError as error:
         return [], [Finding("error", FILES, error.message, error.hint or "")]
+
+
+def _complete(records: Sequence[SampleRecord]) -> list[SampleRecord]:
+    """The samples that have every image and scan that others have, and whose files are there."""
+    roles = {role for record in records for role in record.files if role in COMPARED}
+    return [row for row in records if roles <= set(row.files) and all(map(_exists, row.files.values()))]
 
 
 def _exists(path: Path) -> bool:
@@ -113,9 +122,7 @@ class _Walk:
 
     def _measure_files(self, measured: Mapping[str, list[Measured[Any]]]) -> None:
         """Ask the checks that need no pixels about all samples."""
-        scans_and_images = [
-            path for record in self._records for role, path in record.files.items() if role in MODALITIES
-        ]
+        scans_and_images = [path for record in self._records for role, path in record.files.items() if role in COMPARED]
         same = identical_files(scans_and_images)
         for record in self._records:
             view = View(record, {role: same[path] for role, path in record.files.items() if path in same})
@@ -182,9 +189,11 @@ def view_of(dataset: Dataset, record: SampleRecord) -> View:
 def _mask_values(record: SampleRecord) -> tuple[int, ...] | None:
     """What a mask that is a PNG holds, which its reading as True and False does not tell."""
     path = record.files.get("mask")
-    if path is None or record.split != "test" or path.suffix.lower() != ".png":
+    if path is None or record.split != "test":
         return None
     content = content_of(path)
+    if not content.startswith(_PNG_START):
+        return None
     png_header(path, content)
     return tuple(int(value) for value in np.unique(png_pixels(path, content)))
 

@@ -34,6 +34,14 @@ def test_validation_and_test_share_too():
     assert finding.severity == "warning"
 
 
+def test_the_same_as_good_and_as_defective_is_an_error():
+    (finding,) = findings(file_view("test/good/000", {"rgb": "b"}), file_view("test/hole/001", {"rgb": "b"}))
+    assert finding.severity == "error"
+    assert "in test, as good and as defective" in finding.message
+    (finding,) = findings(file_view("test/dent/000", {"rgb": "b"}), file_view("test/hole/001", {"rgb": "b"}))
+    assert finding.severity == "warning"
+
+
 def test_sets_of_samples_are_kept_apart():
     found = findings(
         *(file_view(f"train/good/{number:03}", {"rgb": "a"}) for number in range(3)),

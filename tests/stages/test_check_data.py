@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image
 
 from lsfa_cli.datasets.eyecandies import Eyecandies
+from lsfa_cli.datasets.folder import Folder
 from lsfa_cli.datasets.mvtec3d import Mvtec3d, Synthetic
 from lsfa_cli.datasets.real3d_ad import Real3dAd
 from lsfa_cli.datasets.synthetic import generate
@@ -20,6 +21,8 @@ from lsfa_cli.samples import CloudSample
 from lsfa_cli.stages.check_data import check_data, spread
 from lsfa_cli.stages.progress import NoProgress
 from tests.checks.views import record as record_of
+from tests.datasets.eyecandies_trees import write_category as write_candy
+from tests.datasets.folder_trees import write_category as write_part
 from tests.datasets.real3d_trees import write_category
 
 SIZE = 128
@@ -364,6 +367,43 @@ def test_real3d_ad_in_its_layout(tmp_path):
     assert row.modalities == ("xyz",)
     assert row.read == row.samples > 0
     assert "files" not in {finding.check for finding in row.findings}
+
+
+def test_parts_of_a_users_own_with_depth_images(tmp_path):
+    write_part(tmp_path / "plate")
+    (row,) = check_data(Folder(tmp_path), ["plate"], jobs=1).categories
+    assert row.modalities == ("rgb", "xyz")
+    assert row.read == row.samples == 8
+    found = {(finding.severity, finding.check) for finding in row.findings}
+    # These parts are made up: two dents equal two good parts, one has no mask, and three parts train.
+    assert found == {("error", "duplicates"), ("warning", "counts"), ("note", "masks")}
+
+
+def test_a_depth_image_in_training_and_test(tmp_path):
+    write_part(tmp_path / "plate")
+    shutil.copy(tmp_path / "plate/good/depth/000.png", tmp_path / "plate/test/good/depth/001.png")
+    (row,) = check_data(Folder(tmp_path), ["plate"], jobs=1).categories
+    assert row.findings[0].severity == "error"
+    assert row.findings[0].samples == ("train/good/000", "test/good/001")
+    assert "the same depth image" in row.findings[0].message
+
+
+def test_a_part_of_a_users_own_whose_depth_image_is_missing(tmp_path):
+    write_part(tmp_path / "plate")
+    (tmp_path / "plate/good/depth/001.png").unlink()
+    (row,) = check_data(Folder(tmp_path), ["plate"], jobs=1).categories
+    assert (row.findings[0].check, row.findings[0].files) == ("files", ("good/depth/001.*",))
+    assert row.read == row.samples == 7
+
+
+def test_missing_files_of_eyecandies(tmp_path):
+    write_candy(tmp_path / "Lollipop")
+    before = check_data(Eyecandies(tmp_path), ["Lollipop"], jobs=1).categories[0]
+    path = next((tmp_path / "Lollipop/train/data").glob("*_depth.png"))
+    path.unlink()
+    (row,) = check_data(Eyecandies(tmp_path), ["Lollipop"], jobs=1).categories
+    assert row.findings[0].files == (f"train/data/{path.name}",)
+    assert row.samples == before.samples - 1
 
 
 def test_an_image_alone(clean):
