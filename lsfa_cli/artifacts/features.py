@@ -16,14 +16,19 @@ from lsfa_cli.samples import MODALITIES, BoolArray, FloatArray, Modality, PatchF
 
 
 class SplitFeatures:
-    """The samples of one split; indexing reads one sample's patches, so a split never lies in memory whole."""
+    """The samples of one split; indexing reads one sample's patches, so a split never lies in memory whole.
 
-    def __init__(self, artifact: Artifact, split: Split) -> None:
+    chosen: the places of the samples to take; None takes all.
+    """
+
+    def __init__(self, artifact: Artifact, split: Split, chosen: NDArray[np.int64] | None = None) -> None:
         self._artifact = artifact
         self._split = split
-        self.names = artifact.text(f"{split}/names")
-        self.labels: NDArray[np.uint8] = artifact.read(f"{split}/labels")
-        self.defects = artifact.text(f"{split}/defects")
+        names, defects = artifact.text(f"{split}/names"), artifact.text(f"{split}/defects")
+        self._places = np.arange(len(names)) if chosen is None else chosen
+        self.names = [names[place] for place in self._places]
+        self.labels: NDArray[np.uint8] = artifact.read(f"{split}/labels")[self._places]
+        self.defects = [defects[place] for place in self._places]
         self._offsets = artifact.read(f"{split}/xyz/offsets") if f"{split}/xyz/offsets" in artifact else None
         self.modalities = tuple(modality for modality in MODALITIES if f"{split}/{_KEY[modality]}" in artifact)
 
@@ -37,22 +42,25 @@ class SplitFeatures:
         """One sample's patches of one modality; of an unorganized cloud its groups, all valid, grid 0."""
         if not 0 <= index < len(self):
             raise IndexError(index)
+        place = int(self._places[index])
         if modality == "rgb":
-            values = self._artifact.rows(f"{self._split}/rgb", index)
+            values = self._artifact.rows(f"{self._split}/rgb", place)
             return PatchFeatures(values, np.ones(len(values), dtype=bool), self._grid(modality))
         if self._offsets is None:
             raise ArtifactError(f"{self._artifact.path} has no 3D features", hint="Run: lsfa extract --modality both")
-        where = slice(int(self._offsets[index]), int(self._offsets[index + 1]))
+        where = slice(int(self._offsets[place]), int(self._offsets[place + 1]))
         values, grid = self._artifact.rows(f"{self._split}/xyz/values", where), self._grid(modality)
         if grid == NO_GRID:
             return PatchFeatures(values, np.ones(len(values), dtype=bool), grid)
-        return PatchFeatures(values, self._artifact.rows(f"{self._split}/xyz/valid", index), grid)
+        return PatchFeatures(values, self._artifact.rows(f"{self._split}/xyz/valid", place), grid)
 
     def counts(self, modality: Modality) -> NDArray[np.int64]:
         """How many valid patches, or groups of a cloud, each sample has."""
         if modality == "rgb":
             return np.full(len(self), self._artifact.dataset(f"{self._split}/rgb").shape[1], dtype=np.int64)
-        return np.diff(self._offsets) if self._offsets is not None else np.zeros(len(self), dtype=np.int64)
+        if self._offsets is None:
+            return np.zeros(len(self), dtype=np.int64)
+        return np.asarray(np.diff(self._offsets)[self._places])
 
     def _grid(self, modality: Modality) -> int:
         return int(self._artifact.attributes[f"{modality}_grid"])
@@ -85,10 +93,17 @@ class Features:
         self.category = str(artifact.attributes["category"])
         self.image_size = int(artifact.settings["image_size"])
         self.backbones: dict[str, Any] = json.loads(artifact.attributes["backbones"])
+        self._training: NDArray[np.int64] | None = None
 
     def split(self, split: Split) -> SplitFeatures:
         """The samples of a split, which must be there."""
-        return SplitFeatures(self.artifact, split)
+        return SplitFeatures(self.artifact, split, self._training if split == "train" else None)
+
+    def limit_training(self, count: int | None, seed: int) -> None:
+        """From now on take `count` training samples drawn by the seed, in their order; for None, or no more, all."""
+        total = len(SplitFeatures(self.artifact, "train"))
+        if count is not None and count < total:
+            self._training = np.sort(np.random.default_rng(seed).choice(total, count, replace=False))
 
     def has(self, split: Split) -> bool:
         """Whether the split is there."""

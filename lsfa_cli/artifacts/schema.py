@@ -111,7 +111,7 @@ BANK = Schema(
         DataSet("*/indices", ("M",), "int64", "which of the training patches they are"),
         DataSet("*/standardisation", ("2",), "float64", "mean and deviation applied before the adaptor"),
         DataSet("*/image_statistics", ("2",), "float64", "mean and deviation of normal samples' image scores"),
-        DataSet("*/map_statistics", ("2",), "float64", "mean and deviation over the pixels of normal samples' maps"),
+        DataSet("*/map_statistics", ("2",), "float64", "mean and deviation over the pixels of normal maps, or groups"),
         DataSet("normal/names", ("n",), "text", "the normal samples of the calibration"),
         DataSet("normal/image/*", ("n",), "float64", "their image scores, by modality"),
         DataSet(
@@ -152,7 +152,31 @@ SCORES = Schema(
     },
 )
 
-SCHEMAS: Mapping[str, Schema] = {schema.name: schema for schema in (FEATURES, ADAPTOR, BANK, SCORES)}
+FIGURES = Schema(
+    "figures",
+    1,
+    "The figures of one variant, seed and category of a study, and the sums that resampling them takes.",
+    (
+        DataSet("labels", ("n",), "uint8", "1 for a defective test sample, 0 for a good one"),
+        DataSet("*/*/value", ("1",), "float64", "the figure, by modality (rgb, xyz, rgb+xyz) and metric"),
+        DataSet("*/*/wins", ("n", "n"), "float64", "AUROC: comparisons won by sample i against sample j", False),
+        DataSet("*/*/positives", ("n",), "float64", "AUROC: positives of each sample", False),
+        DataSet("*/*/negatives", ("n",), "float64", "AUROC: negatives of each sample", False),
+        DataSet("*/*/false_positives", ("n", "R"), "float64", "AUPRO: normal pixels at or above a threshold", False),
+        DataSet("*/*/overlaps", ("n", "R"), "float64", "AUPRO: summed overlap of each sample's components", False),
+        DataSet("*/*/normals", ("n",), "float64", "AUPRO: normal pixels of each sample", False),
+        DataSet("*/*/components", ("n",), "float64", "AUPRO: components of each sample", False),
+        DataSet("curves/*", ("T",), "float64", "one curve of training; NaN where it was not measured", False),
+    ),
+    {
+        "dataset": "name of the data set",
+        "category": "name of the category",
+        "backbones": "JSON: modality -> what made its features",
+        "remarks": "JSON: what a reader of the figures must know, such as a training that was stopped",
+    },
+)
+
+SCHEMAS: Mapping[str, Schema] = {schema.name: schema for schema in (FEATURES, ADAPTOR, BANK, SCORES, FIGURES)}
 
 ROOT_ATTRIBUTES: Mapping[str, str] = {
     "schema": "features, adaptor, bank or scores",

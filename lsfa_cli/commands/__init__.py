@@ -21,9 +21,10 @@ COMMANDS: Mapping[str, str] = {
     "adapt": "Train the adaptors of a category on its good parts.",
     "bank": "Choose the memory banks and calibrate them.",
     "score": "Scores and anomaly maps of the test samples.",
+    "study": "Variants of the method compared, with intervals and p-values.",
     "report": "Tables and pictures of what was scored.",
     "inspect": "What an artifact holds, what made it, and whether it is stale.",
-    "list": "The backbones, datasets, adaptors, losses, metrics, fusions and formats there are.",
+    "list": "The backbones, datasets, adaptors, losses, metrics, fusions, formats and checks there are.",
     "settings": "The effective settings and where each comes from.",
     "synthesize": "Write the synthetic parts, in the layout of MVTec 3D-AD.",
 }

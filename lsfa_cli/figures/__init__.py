@@ -6,6 +6,7 @@ the same version of matplotlib, which is imported when something is drawn.
 
 from lsfa_cli.figures.cases import Case, case_title, choose_cases
 from lsfa_cli.figures.curves import curves_picture
+from lsfa_cli.figures.differences import Difference, differences_picture
 from lsfa_cli.figures.panels import UNIT, Limits, map_limits
 from lsfa_cli.figures.pictures import SheetRow, case_picture, contact_sheet
 from lsfa_cli.figures.shading import shade_depth
@@ -13,6 +14,7 @@ from lsfa_cli.figures.shading import shade_depth
 __all__ = [
     "UNIT",
     "Case",
+    "Difference",
     "Limits",
     "SheetRow",
     "case_picture",
@@ -20,6 +22,7 @@ __all__ = [
     "choose_cases",
     "contact_sheet",
     "curves_picture",
+    "differences_picture",
     "map_limits",
     "shade_depth",
 ]

@@ -28,6 +28,7 @@ def adapt(
     """Make the adaptor artifact from a features artifact."""
     options = training_options(settings)
     with open_features(features_file) as features:
+        features.limit_training(settings.train_samples, settings.seed)
 
         def write(writer: ArtifactWriter, progress: Progress) -> str:
             return _train(features, options, settings.modality, writer, progress)
@@ -50,7 +51,7 @@ def training_options(settings: AdaptSettings) -> TrainingOptions:
     for name in losses:
         if name not in TERMS:
             raise UnknownNameError("loss", name, TERMS)
-    values = settings.model_dump(exclude={"modality", "losses", "device"})
+    values = settings.model_dump(exclude={"modality", "losses", "device", "train_samples"})
     return TrainingOptions(**values, losses=losses, device=device_of(settings.device))
 
 

@@ -33,6 +33,7 @@ def bank(
 ) -> Outcome:
     """Make the bank artifact. Without an adaptor it is the PatchCore baseline: standardised features only."""
     with open_features(features_file) as features, open_adaptor(adaptor_file, features) as adaptor:
+        features.limit_training(settings.train_samples, settings.seed)
         inputs = {"features": features.artifact.content_hash}
         if adaptor is not None:
             inputs["adaptor"] = adaptor.content_hash

@@ -91,19 +91,19 @@ def json_text(document: Document) -> str:
 
 def markdown_text(document: Document) -> str:
     """One table a data set and metric; published methods in italics, footnotes below their table."""
-    blocks = [f"# {_markdown(document.caption)}"] if document.caption else []
+    blocks = [f"# {markdown_of(document.caption)}"] if document.caption else []
     tables = metric_tables(document.results, document.width)
     for table in tables:
-        blocks.append(f"## {_markdown(table.title)}")
-        blocks += [_markdown_grid(grid) for grid in table.grids]
+        blocks.append(f"## {markdown_of(table.title)}")
+        blocks += [markdown_grid(grid) for grid in table.grids]
         if table.omitted:
-            blocks.append(f"Omitted: {_markdown(table.omitted)}.")
+            blocks.append(f"Omitted: {markdown_of(table.omitted)}.")
         if table.footnotes:
-            blocks.append("\n".join(f"- [{letter}] {_markdown(text)}" for letter, text in table.footnotes))
+            blocks.append("\n".join(f"- [{letter}] {markdown_of(text)}" for letter, text in table.footnotes))
     if _any_published(tables):
         blocks.append("Methods in italics: published figures, not measured here.")
     if document.notes:
-        lines = (f"- {_markdown(name)}: {_markdown(_shown(note))}" for name, note in document.notes.items())
+        lines = (f"- {markdown_of(name)}: {markdown_of(_shown(note))}" for name, note in document.notes.items())
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + "\n"
 
@@ -116,7 +116,7 @@ def _any_published(tables: Sequence[MetricTable]) -> bool:
     return any(cell.published for table in tables for grid in table.grids for row in grid.rows for cell in row)
 
 
-def _markdown(text: str) -> str:
+def markdown_of(text: str) -> str:
     """Text that Markdown shows as it is. An underscore inside a word needs no escape and stays readable without one."""
     text = re.sub(r"([\\`*|<>\[\]#~$]|&(?=#?\w+;))", r"\\\1", " ".join(text.split()))
     return re.sub(r"(?<![^\W_])_|_(?![^\W_])", r"\\_", text)
@@ -124,13 +124,14 @@ def _markdown(text: str) -> str:
 
 def _markdown_cell(cell: Text, name: bool) -> str:
     """A cell with its footnotes; the name of a published method in italics."""
-    text = _markdown(cell.text)
+    text = markdown_of(cell.text)
     if cell.published and name:
         text = f"*{text}*"
     return text + (f" [{','.join(cell.marks)}]" if cell.marks else "")
 
 
-def _markdown_grid(grid: Grid) -> str:
+def markdown_grid(grid: Grid) -> str:
+    """A table, its title in bold above it."""
     lines = [[_markdown_cell(cell, True) for cell in grid.header]]
     lines += [[_markdown_cell(cell, place < grid.stubs) for place, cell in enumerate(row)] for row in grid.rows]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
@@ -140,7 +141,7 @@ def _markdown_grid(grid: Grid) -> str:
         "| " + " | ".join(_padded(cell, widths[place], place < grid.stubs) for place, cell in enumerate(line)) + " |"
         for line in lines
     ]
-    title = [f"**{_markdown(grid.title)}**", ""] if grid.title else []
+    title = [f"**{markdown_of(grid.title)}**", ""] if grid.title else []
     return "\n".join([*title, *rows])
 
 
@@ -165,25 +166,28 @@ def latex_text(document: Document) -> str:
     blocks = []
     for table in metric_tables(document.results, document.width):
         if table.omitted:
-            blocks.append(f"% {_latex(table.title)} omitted: {_latex(table.omitted)}.")
+            blocks.append(f"% {latex_text_of(table.title)} omitted: {latex_text_of(table.omitted)}.")
         else:
             blocks.append(_latex_table(table, document))
     return "\n\n".join(blocks) + "\n"
 
 
-def _latex(text: str) -> str:
+def latex_text_of(text: str) -> str:
+    """Text that LaTeX sets as it is."""
     return "".join(_LATEX_ESCAPES.get(character, character) for character in " ".join(text.split()))
 
 
 def _latex_table(table: MetricTable, document: Document) -> str:
     caption = f"{document.caption}. {table.title}" if document.caption else table.title
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(caption)}.}}"]
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{latex_text_of(caption)}.}}"]
     for grid in table.grids:
-        lines += _latex_grid(grid, document.bold_best)
-    below = [rf"\textsuperscript{{{letter}}}~{_latex(text)}." for letter, text in table.footnotes]
+        lines += latex_grid(grid, document.bold_best)
+    below = [rf"\textsuperscript{{{letter}}}~{latex_text_of(text)}." for letter, text in table.footnotes]
     if _any_published([table]):
         below.append("Values in italics are published figures, not measured here.")
-    below += [_guarded(f"{_latex(name)}: {_latex(_shown(note))}.") for name, note in document.notes.items()]
+    below += [
+        _guarded(f"{latex_text_of(name)}: {latex_text_of(_shown(note))}.") for name, note in document.notes.items()
+    ]
     if below:
         lines += [
             r"\par\smallskip",
@@ -194,9 +198,10 @@ def _latex_table(table: MetricTable, document: Document) -> str:
     return "\n".join([*lines, r"\end{table}"])
 
 
-def _latex_grid(grid: Grid, bold_best: bool) -> list[str]:
+def latex_grid(grid: Grid, bold_best: bool) -> list[str]:
+    """The lines of a tabular, its title above it."""
     columns = "l" * grid.stubs + "r" * (len(grid.header) - grid.stubs)
-    title = [rf"\par\medskip\textbf{{{_latex(grid.title)}}}\par\smallskip"] if grid.title else []
+    title = [rf"\par\medskip\textbf{{{latex_text_of(grid.title)}}}\par\smallskip"] if grid.title else []
     lines = [*title, rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _latex_row(grid.header, False), r"\midrule"]
     for above, row in pairwise((None, *grid.rows)):
         if grid.stubs > 1 and above is not None and row is not None and above[0].text != row[0].text:
@@ -216,7 +221,7 @@ def _guarded(line: str) -> str:
 
 
 def _latex_cell(cell: Text, bold_best: bool) -> str:
-    text = re.sub(r"^-(?=\d)", "$-$", _latex(cell.text))
+    text = re.sub(r"^-(?=\d)", "$-$", latex_text_of(cell.text))
     if cell.best and bold_best:
         text = rf"\textbf{{{text}}}"
     elif cell.published:

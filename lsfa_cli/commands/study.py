@@ -1,0 +1,103 @@
+"""`lsfa study`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lsfa_cli.catalog import lookup
+from lsfa_cli.commands.options import INPUT_PANEL, RUN_PANEL, Categories, Session, with_settings
+from lsfa_cli.commands.running import cache_folder
+from lsfa_cli.datasets import open_dataset
+from lsfa_cli.errors import UsageError
+from lsfa_cli.studies import load_study, studies
+
+EXAMPLES = "Example: lsfa study components --data mvtec3d --root DIR --category cookie --seeds 5"
+
+Name = Annotated[str, typer.Argument(help="A study (lsfa study --list), or a TOML file of your own.", metavar="NAME")]
+ShowList = Annotated[bool, typer.Option("--list", help="Say what each study asks, and stop.")]
+Seeds = Annotated[
+    int, typer.Option("--seeds", min=1, help="How many seeds, from --seed on.", rich_help_panel=RUN_PANEL)
+]
+Keep = Annotated[
+    bool,
+    typer.Option(
+        "--keep", help="Keep the adaptors, banks and scores of every cell, not only its figures.",
+        rich_help_panel=RUN_PANEL,
+    ),
+]  # fmt: skip
+Format = Annotated[str, typer.Option("--format", "-f", help="markdown, csv, json or latex.", metavar="NAME")]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Write the table here, not to stdout.", metavar="FILE", rich_help_panel=INPUT_PANEL),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot", help="Draw the differences with their intervals.", metavar="FILE.png", rich_help_panel=INPUT_PANEL
+    ),
+]
+
+
+@with_settings("extract", "adapt", "bank", "score", run=("data", "root", "work", "cache", "jobs"))
+def command(
+    session: Session,
+    name: Name = "",
+    list_studies: ShowList = False,
+    category: Categories = None,
+    seeds: Seeds = 5,
+    format: Format = "markdown",
+    out: Out = None,
+    plot: Plot = None,
+    keep: Keep = False,
+    rerun: bool = False,
+    dry_run: bool = False,
+) -> None:
+    """Does it help, and which part of it? Variants of the method on the same features, with honest statistics.
+
+    Every variant runs on every category with several seeds. The table has the mean and its 95 % interval, and the
+    paired difference with its interval and p-value. A study that was stopped goes on where it was.
+    """
+    if list_studies:
+        for key, study in studies().items():
+            session.console.result(f"{key}\n    {study.question}" + (f" ({study.paper})" if study.paper else ""))
+        return
+    if not name:
+        raise UsageError("which study?", hint=f"One of {', '.join(studies())}, or a TOML file: lsfa study NAME")
+    chosen = load_study(name)
+    extraction = session.stage("extract")
+    dataset = open_dataset(session.run.data, session.run.root, light=extraction.light)
+
+    from lsfa_cli.artifacts.files import write_text
+    from lsfa_cli.preprocessing.cache import SampleCache
+    from lsfa_cli.stages import study as stage
+    from lsfa_cli.stages.study_cells import Settings, Surroundings
+    from lsfa_cli.tables.formats import FORMATS
+    from lsfa_cli.tables.studies import render_study
+
+    lookup(FORMATS, "format", format)
+    base = Settings(extraction, session.stage("adapt"), session.stage("bank"), session.stage("score"))
+    around = Surroundings(dataset, session.run.work, SampleCache(cache_folder(session)), session.run.jobs, keep)
+    first = session.stage("adapt").seed
+    categories = list(category or dataset.categories())
+    planned = stage.plan(around, chosen, categories, range(first, first + seeds), base)
+    sizes = f"{len(chosen.variant)} variants, {len(categories)} categories, {seeds} seeds"
+    session.console.info(f"{name}: {len(planned.cells)} cells ({sizes})")
+    if dry_run:
+        return
+    result = stage.run_plan(around, planned, base, session.console, rerun=rerun)
+    session.console.info(f"{name}: {result.made} cells measured, {result.found} were there")
+    for what, error in result.failures.items():
+        session.console.error(f"{what}: {error}")
+    rows = stage.summarise(planned)
+    notes = stage.notes(planned, rows)
+    text = render_study(rows, format, caption=f"Study {name} on {dataset.name}", notes=notes)
+    if out is None:
+        session.console.result(text)
+    else:
+        write_text(out, text)
+        session.console.info(f"{name}: {out}")
+    if plot is not None:
+        stage.draw(plot, rows, title=f"{name}: {chosen.question}")
+        session.console.info(f"{name}: {plot}")
+    stage.raise_failures(result)

@@ -1,0 +1,268 @@
+"""A study: every variant on every category and seed, and what can be said of the differences."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lsfa_cli import __version__
+from lsfa_cli.artifacts.figures import figure_names, read_figure
+from lsfa_cli.artifacts.store import Artifact, open_artifact
+from lsfa_cli.errors import DataError, LsfaError, PartialFailureError
+from lsfa_cli.figures import Difference, differences_picture
+from lsfa_cli.resampling import (
+    CONFIDENCE,
+    RESAMPLES,
+    Auroc,
+    Figure,
+    RegionOverlap,
+    Resampling,
+    interval,
+    sign_flip_p_value,
+)
+from lsfa_cli.stages.progress import Progress
+from lsfa_cli.stages.study_cells import Cell, Settings, Surroundings, cell, make_features, run_cell
+from lsfa_cli.studies import Study
+from lsfa_cli.tables.published import ablations
+from lsfa_cli.tables.results import MODALITY_ORDER, metric_title
+from lsfa_cli.tables.studies import Estimate, StudyRow
+
+METRICS = ("i_auroc", "p_auroc", "aupro")
+PUBLISHED_FEATURES = "MVTec 3D-AD, mean of ten categories, DINO ViT-B/8 and Point-MAE; not measured here"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a study, in the order in which they are made: category by category, seed by seed."""
+
+    study: Study
+    categories: Sequence[str]
+    seeds: Sequence[int]
+    cells: Sequence[Cell]
+
+    def of(self, variant: str, category: str) -> list[Cell]:
+        """The cells of a variant and category, by seed."""
+        return [one for one in self.cells if (one.variant, one.category) == (variant, category)]
+
+
+@dataclass
+class Progressed:
+    """What running a plan did."""
+
+    made: int = 0
+    found: int = 0
+    failures: dict[str, LsfaError] = field(default_factory=dict)
+
+
+def plan(around: Surroundings, study: Study, categories: Sequence[str], seeds: Sequence[int], base: Settings) -> Plan:
+    """Every variant, category and seed. Raises DataError for a value that a setting does not take."""
+    cells = [
+        cell(around, category, variant, seed, base)
+        for category in categories
+        for seed in seeds
+        for variant in study.variant
+    ]
+    return Plan(study, categories, seeds, cells)
+
+
+def run_plan(
+    around: Surroundings, planned: Plan, base: Settings, progress: Progress, *, rerun: bool = False
+) -> Progressed:
+    """Make what is not up to date, or all for `rerun`. A cell that fails is recorded and does not stop the others."""
+    result = Progressed()
+    silent = _Quiet(progress)
+    with progress.track("study", len(planned.cells)) as advance:
+        for one in planned.cells:
+            try:
+                features = make_features(around, one, base.extract, silent)
+                if run_cell(around, one, features, silent, rerun=rerun):
+                    result.made += 1
+                    progress.say(f"{one.category}, {one.variant}, seed {one.seed}: measured")
+                else:
+                    result.found += 1
+            except LsfaError as error:
+                result.failures[f"{one.category}, {one.variant}, seed {one.seed}"] = error
+            advance(1)
+    return result
+
+
+class _Quiet:
+    """Passes warnings on, each once, and shows no progress of its own inside the study's."""
+
+    def __init__(self, listener: Progress) -> None:
+        self._listener = listener
+        self._told: set[str] = set()
+
+    def track(self, what: str, total: int) -> "_NoBar":
+        """Show nothing."""
+        return _NoBar()
+
+    def say(self, text: str) -> None:
+        """Pass detail on."""
+        self._listener.say(text)
+
+    def warn(self, text: str) -> None:
+        """Pass a warning on the first time it is given."""
+        if text not in self._told:
+            self._told.add(text)
+            self._listener.warn(text)
+
+
+class _NoBar:
+    def __enter__(self) -> "_NoBar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def __call__(self, done: int) -> None:
+        """Count nothing."""
+
+
+Key = tuple[str, str]
+"""Modality and metric."""
+
+
+@dataclass(frozen=True)
+class _Series:
+    """One figure of one variant: its values by category and seed, and its mean in every draw of the bootstrap."""
+
+    values: NDArray[np.float64]
+    means: NDArray[np.float64]
+
+
+def summarise(planned: Plan, *, seed: int = 0, resamples: int = RESAMPLES) -> list[StudyRow]:
+    """One row a modality, metric and variant that all categories and seeds have.
+
+    The interval is a bootstrap over test samples and seeds; the p-value a sign-flip test over (category, seed) pairs.
+    Raises DataError when no cell was measured.
+    """
+    labels = [_labels(planned, category) for category in planned.categories]
+    draws = Resampling(labels, len(planned.seeds), seed=seed, resamples=resamples)
+    measured = {variant.name: _measured(planned, variant.name, draws) for variant in planned.study.variant}
+    paper = _published(planned.study)
+    keys = {key for found in measured.values() for key in found}
+    rows = []
+    for key in sorted(keys, key=lambda key: (METRICS.index(key[1]), MODALITY_ORDER.index(key[0]))):
+        for variant in planned.study.variant:
+            if key in measured[variant.name]:
+                other = planned.study.versus(variant)
+                against = measured[other].get(key) if other else None
+                row = _row(key, variant.name, measured[variant.name][key], other, against)
+                published, doubts = paper.get((variant.published, *key), (None, ()))
+                rows.append(replace(row, published=published, doubts=doubts))
+    return rows
+
+
+def _row(key: Key, variant: str, own: _Series, other: str, against: _Series | None) -> StudyRow:
+    spread = interval(own.means)
+    row = StudyRow(key[1], key[0], variant, Estimate(float(own.values.mean()), spread.low, spread.high))
+    if against is None:
+        return row
+    differences = own.values - against.values
+    spread = interval(own.means - against.means)
+    return replace(
+        row,
+        versus=other,
+        difference=Estimate(float(differences.mean()), spread.low, spread.high),
+        p_value=sign_flip_p_value(differences),
+        pairs=len(differences),
+    )
+
+
+def notes(planned: Plan, rows: Sequence[StudyRow]) -> dict[str, str]:
+    """How the table was made, for its foot."""
+    shown = {
+        "question": planned.study.question,
+        "categories": ", ".join(planned.categories),
+        "seeds": ", ".join(str(seed) for seed in planned.seeds),
+        "features": "; ".join(_backbones(planned)),
+        "intervals": f"{CONFIDENCE:.0%}, bootstrap over test samples (good and defective apart) and seeds, "
+        f"{RESAMPLES} resamples; the categories are not drawn",
+        "p": "two-sided, sign flips over the pairs of category and seed, on these test samples; "
+        f"with m pairs at least 2 / 2^m (here m = {max((row.pairs for row in rows), default=0)})",
+        "lsfa": __version__,
+    }
+    if any(row.published is not None for row in rows):
+        shown["paper"] = f"{planned.study.paper}, {PUBLISHED_FEATURES}"
+        doubts = list(dict.fromkeys(doubt for row in rows for doubt in row.doubts))
+        if doubts:
+            shown["(?)"] = "; ".join(doubts)
+    return shown
+
+
+def draw(path: Path, rows: Sequence[StudyRow], *, title: str) -> None:
+    """Draw the differences with their intervals. Raises DataError for a study of one variant, which has none."""
+    differences = [
+        Difference(metric_title(row.metric), row.modality, row.variant, *astuple(row.difference))
+        for row in rows
+        if row.difference is not None
+    ]
+    if not differences:
+        raise DataError("the study has no difference to draw")
+    differences_picture(path, differences, title=title)
+
+
+def raise_failures(result: Progressed) -> None:
+    """Say which cells failed, if any did."""
+    if result.failures:
+        first = next(iter(result.failures.values()))
+        names = "; ".join(result.failures)
+        raise PartialFailureError(f"{len(result.failures)} cells failed: {names}. The first: {first}")
+
+
+def _labels(planned: Plan, category: str) -> NDArray[np.uint8]:
+    """Those of the category's test samples, from any cell that was measured."""
+    for one in planned.cells:
+        if one.category == category and one.figures.is_file():
+            with open_artifact(one.figures, "figures") as artifact:
+                return artifact.read("labels")
+    raise DataError(f"{category}: no cell of the study was measured, so there is nothing to summarise")
+
+
+def _measured(planned: Plan, variant: str, draws: Resampling) -> dict[Key, _Series]:
+    """The figures of a variant; none where a cell is missing, since a mean over fewer would not be comparable."""
+    values: dict[Key, list[float]] = {}
+    figures: dict[Key, list[list[Figure]]] = {}
+    for category in planned.categories:
+        for key in figures:
+            figures[key].append([])
+        for one in planned.of(variant, category):
+            if not one.figures.is_file():
+                return {}
+            with open_artifact(one.figures, "figures") as artifact:
+                for key in figure_names(artifact):
+                    value, figure = _figure(artifact, *key)
+                    values.setdefault(key, []).append(value)
+                    figures.setdefault(key, [[]])[-1].append(figure)
+    total = len(planned.categories) * len(planned.seeds)
+    return {
+        key: _Series(np.array(found), draws.means(figures[key])) for key, found in values.items() if len(found) == total
+    }
+
+
+def _figure(artifact: Artifact, modality: str, metric: str) -> tuple[float, Figure]:
+    value, sums = read_figure(artifact, modality, metric)
+    return value, RegionOverlap(**sums, limit=0.3) if metric == "aupro" else Auroc(**sums)
+
+
+def _published(study: Study) -> dict[tuple[str, str, str], tuple[float, tuple[str, ...]]]:
+    """(variant, modality, metric) -> the paper's figure and what is doubtful about it."""
+    source = f"LSFA Table {study.published_table}"
+    return {
+        (row.method, row.modality, row.metric): (row.value, row.notes)
+        for row in ablations()
+        if study.published_table and row.source == source and row.value is not None
+    }
+
+
+def _backbones(planned: Plan) -> list[str]:
+    for one in planned.cells:
+        if one.figures.is_file():
+            with open_artifact(one.figures, "figures") as artifact:
+                backbones = json.loads(artifact.attributes["backbones"])
+            return [f"{modality} {identity['name']}" for modality, identity in backbones.items()]
+    return []

@@ -1,0 +1,207 @@
+"""One cell of a study: a variant of the method, a category and a seed, from features to figures."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from lsfa_cli.artifacts.adaptor import read_curves
+from lsfa_cli.artifacts.features import open_features
+from lsfa_cli.artifacts.figures import write_figure
+from lsfa_cli.artifacts.lineage import why_outdated
+from lsfa_cli.artifacts.scores import Scores, open_scores
+from lsfa_cli.artifacts.store import ArtifactWriter, canonical_json, create, open_artifact
+from lsfa_cli.datasets.base import Dataset
+from lsfa_cli.errors import DataError, UndefinedMetricError
+from lsfa_cli.metrics import aupro, image_auroc, pixel_auroc
+from lsfa_cli.preprocessing.cache import SampleCache
+from lsfa_cli.resampling import Auroc, RegionOverlap, aupro_sums, image_auroc_sums, pixel_auroc_sums
+from lsfa_cli.settings import AdaptSettings, BankSettings, ExtractSettings, ScoreSettings
+from lsfa_cli.stages.adapt import adapt
+from lsfa_cli.stages.bank import bank
+from lsfa_cli.stages.extract import extract
+from lsfa_cli.stages.places import places
+from lsfa_cli.stages.progress import Progress
+from lsfa_cli.stages.recorded import device_of, recorded
+from lsfa_cli.stages.report import MODALITY_NAMES
+from lsfa_cli.stages.score import score
+from lsfa_cli.studies import StudyVariant
+
+# Raised when the same artifacts give other figures or sums.
+FIGURES_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of all stages of one cell. adapt is None where there is no adaptor."""
+
+    extract: ExtractSettings
+    adapt: AdaptSettings | None
+    bank: BankSettings
+    score: ScoreSettings
+
+    def of(self, variant: StudyVariant, seed: int) -> "Settings":
+        """These with what a variant changes and a seed for everything after extraction, which is done once.
+
+        Raises DataError for a value that its setting does not take.
+        """
+        changed = {"seed": seed}
+        adapted = _changed(self.adapt or AdaptSettings(), {**variant.adapt, **changed}, variant.name)
+        return Settings(
+            _changed(self.extract, variant.extract, variant.name),
+            adapted if variant.adaptor else None,
+            _changed(self.bank, {**variant.bank, **changed}, variant.name),
+            _changed(self.score, {**variant.score, **changed}, variant.name),
+        )
+
+
+def _changed(settings: Any, changes: Mapping[str, Any], variant: str) -> Any:
+    try:
+        return type(settings).model_validate({**settings.model_dump(exclude_unset=True), **changes})
+    except ValidationError as error:
+        problems = "; ".join(f"{detail['loc'][0]} = {detail['input']!r}: {detail['msg']}" for detail in error.errors())
+        raise DataError(f"variant {variant} of the study: {problems}.") from error
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What all cells share. keep: leave the artifacts of every cell on the disk, not only its figures."""
+
+    dataset: Dataset
+    work: Path
+    cache: SampleCache
+    jobs: int = 0
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell and where its figures are."""
+
+    variant: str
+    category: str
+    seed: int
+    settings: Settings
+    folder: Path
+
+    @property
+    def figures(self) -> Path:
+        """The figures artifact, which is all that stays."""
+        return self.folder / "figures.h5"
+
+
+def cell(around: Surroundings, category: str, variant: StudyVariant, seed: int, base: Settings) -> Cell:
+    """The cell of a variant. Its folder is named by its settings, so that studies share what they have in common."""
+    settings = base.of(variant, seed)
+    name = hashlib.sha256(canonical_json(_recorded(settings, with_extract=True)).encode()).hexdigest()[:16]
+    return Cell(variant.name, category, seed, settings, _study_folder(around, category) / name)
+
+
+def features_file(around: Surroundings, category: str, settings: ExtractSettings, base: ExtractSettings) -> Path:
+    """The features of the category, or those of a variant that extracts otherwise, made where they are outdated."""
+    path = places(around.work, around.dataset.name, category).features
+    if settings != base:
+        name = hashlib.sha256(canonical_json(_plain(settings)).encode()).hexdigest()[:16]
+        path = _study_folder(around, category) / f"features-{name}" / "features.h5"
+    return path
+
+
+def make_features(around: Surroundings, one: Cell, base: ExtractSettings, progress: Progress) -> Path:
+    """Extract the features that a cell needs, unless they are up to date."""
+    path = features_file(around, one.category, one.settings.extract, base)
+    extract(
+        around.dataset,
+        one.category,
+        path,
+        one.settings.extract,
+        cache=around.cache,
+        jobs=around.jobs,
+        progress=progress,
+    )
+    return path
+
+
+def run_cell(around: Surroundings, one: Cell, features: Path, progress: Progress, *, rerun: bool = False) -> bool:
+    """Make the figures of a cell; False when they are up to date and `rerun` does not ask for them anew.
+
+    A cell that was killed goes on with its finished stages.
+    """
+    with open_features(features) as opened:
+        inputs = {"features": opened.artifact.content_hash}
+    settings = _recorded(one.settings)
+    if not rerun and why_outdated(one.figures, "figures", settings=settings, inputs=inputs) is None:
+        return False
+    adaptor, bank_file, scores = (one.folder / f"{name}.h5" for name in ("adaptor", "bank", "scores"))
+    trained = one.settings.adapt is not None
+    if one.settings.adapt is not None:
+        adapt(features, adaptor, one.settings.adapt, progress=progress)
+    bank(features, adaptor if trained else None, bank_file, one.settings.bank, progress=progress)
+    score(features, adaptor if trained else None, bank_file, scores, one.settings.score, progress=progress)
+    with create(one.figures, "figures", settings=settings, inputs=inputs) as writer, open_scores(scores) as opened:
+        _measure(writer, opened)
+        if trained:
+            _copy_curves(writer, adaptor)
+    if not around.keep:
+        for path in (adaptor, bank_file, scores):
+            path.unlink(missing_ok=True)
+            path.with_name(f"{path.stem}.run.json").unlink(missing_ok=True)
+    return True
+
+
+def _study_folder(around: Surroundings, category: str) -> Path:
+    return around.work / around.dataset.name / category / "study"
+
+
+def _plain(settings: BaseModel) -> dict[str, Any]:
+    return settings.model_dump(mode="json")
+
+
+def _recorded(settings: Settings, *, with_extract: bool = False) -> dict[str, Any]:
+    """What the figures depend on beside the features: the settings of the stages as their artifacts record them."""
+    parts: dict[str, Any] = {"figures_version": FIGURES_VERSION}
+    for stage in ("adapt", "bank", "score"):
+        model = getattr(settings, stage)
+        parts[stage] = None if model is None else recorded(stage, model, device=device_of(model.device))
+    if with_extract:
+        parts["extract"] = _plain(settings.extract)
+    return parts
+
+
+def _copy_curves(writer: ArtifactWriter, adaptor: Path) -> None:
+    with open_artifact(adaptor, "adaptor") as artifact:
+        for name, values in sorted(read_curves(artifact).items()):
+            writer.write(f"curves/{name}", values)
+
+
+def _measure(writer: ArtifactWriter, scores: Scores) -> None:
+    """Write every figure that exists for these test samples."""
+    writer.attribute("dataset", scores.dataset)
+    writer.attribute("category", scores.category)
+    writer.attribute("backbones", scores.artifact.attributes["backbones"])
+    writer.attribute("remarks", json.dumps(scores.remarks))
+    writer.write("labels", scores.labels)
+    for name in scores.image:
+        for metric, value, sums in _figures(scores, name):
+            arrays = {field.name: getattr(sums, field.name) for field in dataclasses.fields(sums)}
+            arrays.pop("limit", None)
+            write_figure(writer, MODALITY_NAMES[name], metric, value, arrays)
+
+
+def _figures(scores: Scores, name: str) -> Iterator[tuple[str, float, Auroc | RegionOverlap]]:
+    """(metric, value, sums) of one score. Samples without a mask have no part in the pixel figures."""
+    images = scores.image[name]
+    try:
+        yield "i_auroc", image_auroc(images, scores.labels), image_auroc_sums(images, scores.labels)
+        if name not in scores.maps:
+            return
+        marked = scores.masked
+        maps, masks = scores.maps[name][marked], scores.masks[marked]
+        yield "p_auroc", pixel_auroc(maps, masks), pixel_auroc_sums(maps, masks).among(marked)
+        yield "aupro", aupro(maps, masks), aupro_sums(maps, masks).among(marked)
+    except UndefinedMetricError:
+        return

@@ -1,0 +1,131 @@
+"""Studies by the command line: every one of them runs, goes on where it was, and gives equal tables for equal seeds."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lsfa_cli.artifacts.store import open_artifact
+from lsfa_cli.studies import studies
+from tests.end_to_end.conftest import Place, runner
+
+OWN = """
+question = "Is the table right?"
+baseline = "none"
+
+[[variant]]
+name = "none"
+adaptor = false
+
+[[variant]]
+name = "control"
+adapt = { start = "random", steps = 0 }
+"""
+
+
+@pytest.fixture(scope="module")
+def shared_place(tmp_path_factory: pytest.TempPathFactory, parts: Path) -> Place:
+    """One work folder for all studies, which have many cells in common."""
+    folder = tmp_path_factory.mktemp("studies")
+    (folder / "own.toml").write_text(OWN)
+    (folder / "lsfa.toml").write_text("[extract]\nimage_size = 112\nxyz_grid = 28\n")
+    return Place(folder, runner(folder, parts))
+
+
+def table(place: Place, *words: str) -> dict[str, Any]:
+    """The JSON of a study of the category fitting."""
+    done = place.lsfa("study", *words, "--category", "fitting", "--format", "json")
+    content: dict[str, Any] = json.loads(done.stdout)
+    return content
+
+
+@pytest.mark.parametrize("name", [name for name in studies() if name != "sensitivity"])
+def test_every_study_runs_and_has_its_rows(shared_place: Place, name: str) -> None:
+    document = table(shared_place, name, "--seeds", "1")
+    for modality in ("rgb", "xyz", "rgb+xyz"):
+        for metric in ("i_auroc", "p_auroc", "aupro"):
+            rows = [row for row in document["rows"] if (row["modality"], row["metric"]) == (modality, metric)]
+            assert [row["variant"] for row in rows] == [variant.name for variant in studies()[name].variant]
+            for row in rows:
+                assert row["figure"]["low"] <= row["figure"]["value"] + 2e-3
+                assert row["figure"]["high"] >= row["figure"]["value"] - 2e-3
+                assert (row["difference"] is None) == (row["versus"] is None) == (row["p_value"] is None)
+
+
+def test_the_baseline_is_that_of_the_report(shared_place: Place) -> None:
+    shared_place.lsfa("extract", "--category", "fitting")
+    for stage in ("bank", "score"):
+        shared_place.lsfa(stage, "--category", "fitting", "--no-adaptor")
+    report = json.loads(shared_place.lsfa("report", "--format", "json").stdout)["results"]
+    expected = {
+        (row["modality"], row["metric"]): row["value"]
+        for row in report
+        if (row["method"], row["category"]) == ("baseline", "fitting")
+    }
+    rows = [row for row in table(shared_place, "own.toml", "--seeds", "1")["rows"] if row["variant"] == "none"]
+    assert {(row["modality"], row["metric"]): row["figure"]["value"] for row in rows} == expected
+
+
+def test_a_study_goes_on_where_it_was(shared_place: Place) -> None:
+    first = shared_place.lsfa("study", "own.toml", "--seeds", "2", "--category", "cover")
+    again = shared_place.lsfa("study", "own.toml", "--seeds", "2", "--category", "cover")
+    assert "0 cells measured, 4 were there" in again.stderr
+    assert again.stdout == first.stdout
+    figures = sorted(shared_place.folder.glob("lsfa-work/synthetic/cover/study/*/figures.h5"))
+    with open_artifact(figures[0], "figures") as artifact:
+        assert artifact.read("labels").sum() > 0
+    assert not list(figures[0].parent.glob("scores.h5"))
+    figures[0].unlink()
+    assert "1 cells measured" in shared_place.lsfa("study", "own.toml", "--seeds", "2", "-c", "cover").stderr
+    kept = shared_place.lsfa("study", "own.toml", "--seeds", "2", "--category", "cover", "--keep", "--rerun")
+    assert "4 cells measured, 0 were there" in kept.stderr
+    assert kept.stdout == first.stdout
+    assert len(list(shared_place.folder.glob("lsfa-work/synthetic/cover/study/*/scores.h5"))) == 4
+
+
+def test_equal_seeds_give_equal_tables_and_pictures(shared_place: Place, tmp_path: Path, parts: Path) -> None:
+    other = Place(tmp_path, runner(tmp_path, parts))
+    for name in ("own.toml", "lsfa.toml"):
+        (tmp_path / name).write_bytes((shared_place.folder / name).read_bytes())
+    words = ("study", "own.toml", "--seeds", "2", "--plot", "differences.png")
+    assert shared_place.lsfa(*words).stdout == other.lsfa(*words).stdout
+    pictures = [place.folder / "differences.png" for place in (shared_place, other)]
+    assert pictures[0].read_bytes() == pictures[1].read_bytes()
+
+
+def test_categories_are_paired(shared_place: Place) -> None:
+    done = shared_place.lsfa("study", "own.toml", "--seeds", "2", "--format", "json")
+    document = json.loads(done.stdout)
+    assert document["notes"]["categories"] == "cover, fitting"
+    assert {row["pairs"] for row in document["rows"] if row["difference"]} == {4}
+
+
+def test_few_samples_make_smaller_banks(place: Place) -> None:
+    place.lsfa("extract", "--category", "fitting")
+    sizes = []
+    for words in (["--train-samples", "2"], [], ["--train-samples", "99"]):
+        place.lsfa("bank", "--category", "fitting", "--no-adaptor", "--coreset", "all", *words)
+        with open_artifact(place.artifact("bank", variant="baseline"), "bank") as artifact:
+            sizes.append(len(artifact.read("rgb/entries")))
+    assert sizes[0] == sizes[1] / 2
+    assert sizes[1] == sizes[2]
+
+
+def test_list_dry_run_and_errors(shared_place: Place) -> None:
+    listed = shared_place.lsfa("study", "--list").stdout
+    assert all(f"{name}\n    {study.question}" in listed for name, study in studies().items())
+    planned = shared_place.lsfa("study", "choices", "--dry-run", "--seeds", "3")
+    assert "84 cells (14 variants, 2 categories, 3 seeds)" in planned.stderr
+    assert "Did you mean 'components'" in shared_place.lsfa("study", "component", expect=2).stderr
+    assert "which study?" in shared_place.lsfa("study", expect=2).stderr
+    assert "unknown format" in shared_place.lsfa("study", "own.toml", "--format", "html", expect=2).stderr
+
+
+def test_a_cell_that_fails_does_not_stop_the_others(shared_place: Place) -> None:
+    broken = OWN + '\n[[variant]]\nname = "broken"\nextract = { xyz_backbone = "surfaces" }\n'
+    (shared_place.folder / "broken.toml").write_text(broken)
+    done = shared_place.lsfa("study", "broken.toml", "--seeds", "1", "--category", "fitting", expect=1)
+    assert "unknown backbone 'surfaces'" in done.stderr
+    assert "| control" in done.stdout
+    assert "| broken" not in done.stdout

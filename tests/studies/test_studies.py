@@ -1,0 +1,114 @@
+"""The tables of studies: those that come with lsfa, and what is refused in one's own."""
+
+from pathlib import Path
+
+import pytest
+
+from lsfa_cli.errors import DataError, UnknownNameError
+from lsfa_cli.settings import AdaptSettings, BankSettings, ExtractSettings, ScoreSettings
+from lsfa_cli.stages.study_cells import Settings
+from lsfa_cli.studies import load_study, parse_study, studies
+from lsfa_cli.tables.published import ablations
+
+BASE = Settings(ExtractSettings(), AdaptSettings(steps=7), BankSettings(), ScoreSettings())
+OWN = """
+question = "Do longer trainings help?"
+baseline = "short"
+
+[[variant]]
+name = "short"
+
+[[variant]]
+name = "long"
+adapt = { steps = 1000 }
+"""
+
+
+@pytest.mark.parametrize("name", studies())
+def test_every_variant_gives_settings(name: str) -> None:
+    study = load_study(name)
+    for variant in study.variant:
+        settings = BASE.of(variant, seed=3)
+        assert settings.bank.seed == 3
+        assert (settings.adapt is None) == (not variant.adaptor)
+
+
+@pytest.mark.parametrize("name", studies())
+def test_variants_differ_and_published_names_exist(name: str) -> None:
+    study = load_study(name)
+    made = [BASE.of(variant, seed=0) for variant in study.variant]
+    assert all(one != other for place, one in enumerate(made) for other in made[:place])
+    rows = {row.method for row in ablations() if row.source == f"LSFA Table {study.published_table}"}
+    assert {variant.published for variant in study.variant if variant.published} <= rows
+
+
+def test_the_rows_of_the_paper_are_there() -> None:
+    for table, name in {
+        "4": "clc-losses",
+        "5": "components",
+        "6": "ifc-losses",
+        "7": "adaptors",
+        "9": "few-shot",
+    }.items():
+        rows = {row.method for row in ablations() if row.source == f"LSFA Table {table}"}
+        assert rows == {variant.published for variant in load_study(name).variant if variant.published}
+
+
+def test_every_study_of_adaptation_carries_the_untrained_control() -> None:
+    for name in ("components", "clc-losses", "ifc-losses", "adaptors", "sensitivity", "choices", "modalities"):
+        controls = [variant for variant in load_study(name).variant if variant.adapt.get("steps") == 0]
+        assert [variant.adapt for variant in controls] == [{"start": "random", "steps": 0}]
+
+
+def test_user_settings_hold_where_a_variant_says_nothing() -> None:
+    variants = {variant.name: variant for variant in load_study("components").variant}
+    adapt = BASE.of(variants["CLC"], seed=1).adapt
+    assert adapt is not None
+    assert (adapt.steps, adapt.losses, adapt.seed) == (7, "L_LA,L_GA", 1)
+    control = BASE.of(variants["control"], seed=1).adapt
+    assert control is not None
+    assert control.steps == 0
+
+
+def test_own_study_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(OWN)
+    study = load_study(str(path))
+    assert [variant.name for variant in study.variant] == ["short", "long"]
+    assert [study.versus(variant) for variant in study.variant] == ["", "short"]
+
+
+def test_a_variant_may_be_compared_with_another_one() -> None:
+    study = load_study("few-shot")
+    assert {variant.name: study.versus(variant) for variant in study.variant}["5"] == "none, 5"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("steps = 1000", "stepps = 1000"), "adapt has no setting 'stepps'"),
+        (('baseline = "short"', 'baseline = "shrot"'), "no variant is called 'shrot'"),
+        (('name = "long"', 'name = "short"'), "two variants have the same name"),
+        (('name = "long"', 'name = "long"\nversus = "none"'), "no variant is called 'none'"),
+        (('name = "long"', 'name = "long"\ncolour = "red"'), "variant.1.colour: Extra inputs"),
+        (("[[variant]]", "[[variant]"), "not valid TOML"),
+        (("question =", "# question ="), "question: Field required"),
+    ],
+)
+def test_what_is_no_study_is_refused_by_name(change: tuple[str, str], expected: str) -> None:
+    with pytest.raises(DataError, match=r"own\.toml") as caught:
+        parse_study(OWN.replace(*change), "own.toml")
+    assert expected in caught.value.message
+
+
+def test_a_value_that_a_setting_does_not_take_names_the_variant() -> None:
+    study = parse_study(OWN.replace("1000", "-5"), "own.toml")
+    with pytest.raises(DataError, match="variant long of the study: steps = -5"):
+        BASE.of(study.variant[1], seed=0)
+
+
+def test_unknown_study_and_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'components'"):
+        load_study("componets")
+    with pytest.raises(DataError, match="cannot be read"):
+        load_study(str(tmp_path / "none.toml"))

@@ -1,0 +1,154 @@
+"""Resampled figures against the metrics measured anew, SciPy's bootstrap, and tests counted by hand."""
+
+import itertools
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import stats
+
+from lsfa_cli.metrics import aupro, image_auroc, pixel_auroc
+from lsfa_cli.resampling import (
+    Figure,
+    Interval,
+    Resampling,
+    aupro_sums,
+    image_auroc_sums,
+    interval,
+    pixel_auroc_sums,
+    sample_weights,
+    sign_flip_p_value,
+)
+
+LABELS = np.array([0, 0, 0, 1, 1, 1, 1])
+
+
+@pytest.fixture
+def maps() -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Seven maps of 24 x 24 with two components in some masks, scores rounded so that there are ties."""
+    random = np.random.default_rng(3)
+    masks = np.zeros((7, 24, 24), dtype=bool)
+    masks[3, 2:7, 3:9] = masks[4, 10:14, 4:8] = masks[5, 1:3, 1:4] = masks[5, 15:20, 15:20] = masks[6, 8:20, 2:5] = True
+    scores = np.round(random.normal(0, 1, masks.shape) + 1.2 * masks, 1).astype(np.float32)
+    return scores, masks
+
+
+def repeated(values: NDArray[np.generic], weights: NDArray[np.float64]) -> NDArray[np.generic]:
+    """The samples, each as often as its weight says."""
+    return np.repeat(values, weights.astype(int), axis=0)
+
+
+def test_sums_give_the_figures_of_samples_drawn_anew(maps: tuple[NDArray[np.float32], NDArray[np.bool_]]) -> None:
+    scores, masks = maps
+    image = np.round(np.random.default_rng(0).normal(0, 1, 7) + LABELS, 1)
+    weights = sample_weights(LABELS, 20, np.random.default_rng(1))
+    weights[0] = 1
+    i_auroc, p_auroc = image_auroc_sums(image, LABELS).values(weights), pixel_auroc_sums(scores, masks).values(weights)
+    overlap = aupro_sums(scores, masks).values(weights)
+    for row, drawn in enumerate(weights):
+        assert i_auroc[row] == pytest.approx(image_auroc(repeated(image, drawn), repeated(LABELS, drawn)), abs=1e-12)
+        both = repeated(scores, drawn), repeated(masks, drawn)
+        assert p_auroc[row] == pytest.approx(pixel_auroc(*both), abs=1e-12)
+        assert overlap[row] == pytest.approx(aupro(*both), abs=1e-3)
+
+
+def test_samples_that_were_not_measured_have_no_part(maps: tuple[NDArray[np.float32], NDArray[np.bool_]]) -> None:
+    scores, masks = maps
+    measured = np.array([True, False, True, True, True, True, False])
+    for sums in (pixel_auroc_sums, aupro_sums):
+        alone = sums(scores[measured], masks[measured])
+        weights = sample_weights(LABELS, 10, np.random.default_rng(1))
+        weights[:, measured] += 1
+        np.testing.assert_allclose(alone.among(measured).values(weights), alone.values(weights[:, measured]))
+
+
+def test_weights_draw_good_and_defective_samples_apart() -> None:
+    weights = sample_weights(LABELS, 500, np.random.default_rng(0))
+    assert (weights[:, LABELS == 0].sum(axis=1) == 3).all()
+    assert (weights[:, LABELS == 1].sum(axis=1) == 4).all()
+    np.testing.assert_allclose(weights.mean(axis=0), 1, atol=0.15)
+
+
+def test_a_figure_that_does_not_exist_is_nan() -> None:
+    assert np.isnan(image_auroc_sums([1.0, 2.0], [1, 1]).values(np.ones((1, 2)))).all()
+
+
+class Mean:
+    """The weighted mean, whose bootstrap is known elsewhere."""
+
+    def __init__(self, data: NDArray[np.float64]) -> None:
+        self.data = data
+
+    def values(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return weights @ self.data / weights.sum(axis=1)
+
+
+def bootstrap(*categories: list[Figure], size: int, resamples: int = 2000, confidence: float = 0.95) -> Interval:
+    """The interval of figures of one class of `size` samples, by category and seed."""
+    labels = [np.zeros(size, dtype=int)] * len(categories)
+    draws = Resampling(labels, len(categories[0]), seed=0, resamples=resamples)
+    return interval(draws.means(categories), confidence)
+
+
+def test_interval_is_that_of_scipy() -> None:
+    data = np.random.default_rng(5).exponential(1, 40)
+    ours = bootstrap([Mean(data)], size=40, resamples=20_000)
+    theirs = stats.bootstrap((data,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1))
+    assert ours.value == pytest.approx(data.mean())
+    assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.01)
+    assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.01)
+
+
+def test_interval_of_a_case_counted_by_hand() -> None:
+    """Two samples 0 and 1: a resample's mean is 0, 1/2 or 1 with chances 1/4, 1/2, 1/4."""
+    pair: list[Figure] = [Mean(np.array([0.0, 1.0]))]
+    assert bootstrap(pair, size=2) == Interval(0.5, 0.0, 1.0)
+    assert bootstrap(pair, size=2, confidence=0.4) == Interval(0.5, 0.5, 0.5)
+
+
+def test_what_is_hard_for_both_cancels_in_the_difference() -> None:
+    data = np.random.default_rng(2).normal(0, 1, 50)
+    draws = Resampling([np.zeros(50, dtype=int)], 1, seed=0)
+    first, second = draws.means([[Mean(data + 0.1)]]), draws.means([[Mean(data)]])
+    alone, paired = interval(first), interval(first - second)
+    assert alone.high - alone.low > 0.4
+    assert paired == pytest.approx((0.1, 0.1, 0.1))
+
+
+def test_seeds_widen_the_interval_and_categories_are_averaged() -> None:
+    seeds: list[Figure] = [Mean(np.full(5, value)) for value in (0.0, 1.0)]
+    assert bootstrap(seeds, size=5) == Interval(0.5, 0.0, 1.0)
+    assert bootstrap([Mean(np.full(5, 0.25))], [Mean(np.full(5, 0.75))], size=5) == Interval(0.5, 0.5, 0.5)
+
+
+def test_equal_seeds_give_equal_draws() -> None:
+    image = image_auroc_sums(np.random.default_rng(0).normal(0, 1, 7), LABELS)
+    first, second, other = (Resampling([LABELS], 1, seed=seed).means([[image]]) for seed in (4, 4, 5))
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+def test_p_value_of_patterns_counted_by_hand() -> None:
+    assert sign_flip_p_value([0.1, 0.2, 0.3, 0.4, 0.5]) == 2 / 32
+    assert sign_flip_p_value([0.3, -0.1, 0.2]) == 4 / 8  # |0.4| is reached by +++ (0.4), and +-+ (0.6), and mirrored
+    assert sign_flip_p_value([0.0, 0.0]) == 1.0
+
+
+def test_p_value_is_that_of_scipy() -> None:
+    values = np.random.default_rng(8).normal(0.3, 1, 11)
+    reference = stats.permutation_test((values,), np.sum, permutation_type="samples", n_resamples=np.inf)
+    assert sign_flip_p_value(values) == pytest.approx(reference.pvalue)
+
+
+def test_p_value_of_many_pairs_is_drawn_and_repeatable() -> None:
+    values = np.random.default_rng(9).normal(0.4, 1, 18)
+    exact = [abs(np.dot(signs, values)) for signs in itertools.product((1, -1), repeat=18)]
+    expected = float((np.array(exact) >= abs(values.sum()) * (1 - 1e-12)).mean())
+    assert sign_flip_p_value(values, seed=1) == pytest.approx(expected, abs=0.01)
+    assert sign_flip_p_value(values, seed=1) == sign_flip_p_value(values, seed=1)
+
+
+@pytest.mark.parametrize("wrong", [[], [np.nan], [[1.0, 2.0]]])
+def test_no_p_value_of_anything_but_a_row_of_numbers(wrong: list[float]) -> None:
+    with pytest.raises(ValueError, match="finite differences"):
+        sign_flip_p_value(wrong)
