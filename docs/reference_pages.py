@@ -21,6 +21,8 @@ from lsfa_cli.artifacts import schema
 from lsfa_cli.catalog import Entry
 from lsfa_cli.commands import app, every_command
 from lsfa_cli.configuration import ALIASES, CONFIG_NAME, CONFIG_VARIABLE, PREFIX, SHARED
+from lsfa_cli.datasets.part_file import PART_FILE
+from lsfa_cli.datasets.part_template import template
 from lsfa_cli.settings import STAGES, RunSettings
 
 
@@ -51,6 +53,18 @@ def settings_page() -> str:
     for stage, model in STAGES.items():
         parts += [f"## `[{stage}]` {{ #{stage} }}", _sentences(model), _settings_table(model)]
     return _page(parts)
+
+
+def part_file_page() -> str:
+    """The file that describes a user's part: its template."""
+    return _page(
+        [
+            f"# {PART_FILE}",
+            "What a user's own part needs to be read (see [Run your own parts](../how-to/own-parts.md)). "
+            "`lsfa data init DIR` writes this file; unknown keys are refused.",
+            f"```toml\n{template()}```",
+        ]
+    )
 
 
 def artifacts_page() -> str:
@@ -124,6 +138,7 @@ def commands_page() -> str:
 PAGES: Mapping[str, Callable[[], str]] = {
     "commands": commands_page,
     "settings": settings_page,
+    "part-file": part_file_page,
     "artifacts": artifacts_page,
     "names": names_page,
     "exit-codes": exit_codes_page,

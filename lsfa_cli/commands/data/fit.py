@@ -45,12 +45,13 @@ def command(
         raise TypeError("the data set 'folder' is no Folder")
 
     def work(name: str) -> None:
-        tell(session, fit(dataset, name, samples=samples, dry_run=show_only, progress=session.console), show_only)
+        done = fit(dataset, name, samples=samples, dry_run=show_only, progress=session.console)
+        tell(session, done, folder, show_only)
 
     each_category(session, list(category or parts_to_fit(dataset)), work)
 
 
-def tell(session: Session, done: "Fit", show_only: bool) -> None:
+def tell(session: Session, done: "Fit", root: Path, show_only: bool) -> None:
     """What was measured, each value with its reason, and what became of the file."""
     from lsfa_cli.preprocessing.fit import length
 
@@ -64,7 +65,7 @@ def tell(session: Session, done: "Fit", show_only: bool) -> None:
     for remark in done.proposal.remarks:
         session.console.warn(f"{done.part}: {remark}")
     if done.saved:
-        session.console.info(f"written to {done.file}; next: lsfa data check folder, lsfa run --data folder")
+        session.console.info(f"written to {done.file}; next: lsfa data check folder --root {root}")
     else:
         session.console.info("nothing written" if show_only else f"{done.file} already says so")
 
