@@ -90,6 +90,7 @@ def open_dataset(name: str, root: Path | None, *, light: int = 4) -> Dataset:
         raise DataError(f"no folder given for the data set '{name}'.", hint=ROOT_HINT)
     try:
         root = root.expanduser()
+        str(root.absolute()).encode()  # the memo of digests holds paths as text
         folder, there = root.is_dir(), root.exists()
     except (OSError, RuntimeError, ValueError) as error:  # no permission, no such user, no possible name
         raise DataError(f"{root} cannot be used (data set '{name}'): {error}.", hint=ROOT_HINT) from error

@@ -81,24 +81,22 @@ class Eyecandies:
             return Mvtec3d(self.root).records(category)
         missing: list[str] = []
         found = {split: _samples(folder, split, self._light, missing) for split in SPLITS}
-        if missing:
-            gone = {folder / name for name in missing}
-            complete = [
-                _record(split, stem, files)
-                for split, samples in found.items()
-                for stem, files in samples.items()
-                if gone.isdisjoint(files.values())
-            ]
-            hint = "A sample has the same id in all its files. Unpack the category again."
-            require_complete(folder, missing, hint, complete)
+        records = [
+            _record(split, stem, files)
+            for split in SPLITS
+            for stem, files in found[split].items()
+            if f"{FOLDERS[split]}/data/{files['defects'].name}" not in missing
+        ]
+        records.sort(key=lambda record: (SPLITS.index(record.split), record.name))
+        hint = "A sample has the same id in all its files. Unpack the category again."
+        require_complete(folder, missing, hint, records)
         for split in ("train", "test"):
             if not found[split]:
                 raise DataError(
                     f"{folder / FOLDERS[split]} holds no samples.",
                     hint=f"Expected {LAYOUT.text}. Unpack the category again.",
                 )
-        records = [_record(split, stem, files) for split in SPLITS for stem, files in found[split].items()]
-        return sorted(records, key=lambda record: (SPLITS.index(record.split), record.name))
+        return records
 
     def read(self, record: SampleRecord) -> Sample:
         """RGB, cloud and mask of one sample; the mask is all False in training and validation."""

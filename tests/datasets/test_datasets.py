@@ -46,6 +46,7 @@ def test_root_must_be_given_and_exist(tmp_path: Path) -> None:
         (tmp_path / "data.tar.xz", f"{tmp_path / 'data.tar.xz'} is a file, not a folder"),
         (tmp_path / ("long" * 100), "cannot be used"),
         (Path("~no-such-user-here/data"), "cannot be used"),
+        (tmp_path / "caf\udce9", "cannot be used"),  # a name that is not UTF-8, as Python holds it
     ):
         with pytest.raises(DataError) as caught:
             open_dataset("mvtec3d", root)

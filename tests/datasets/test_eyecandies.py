@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from lsfa_cli.datasets.base import ReadOptions
 from lsfa_cli.datasets.eyecandies import Eyecandies, read_converted_cloud
 from lsfa_cli.datasets.eyecandies_cloud import depth_in_metres, part_of_scene, scene_points
+from lsfa_cli.datasets.folders import IncompleteError
 from lsfa_cli.errors import DataError
-from lsfa_cli.preprocessing import PreprocessOptions, prepare
+from lsfa_cli.preprocessing import PreprocessOptions, Recipe, prepare
 from tests.datasets import eyecandies_trees as trees
 
 Shared = Callable[[str], Path]
-ONE_IN_FOUR = ("train/data/000", "train/data/040", "val/data/12", "test_public/data/00", "test_public/data/29")
+A_FEW = ("train/data/000", "train/data/040", "val/data/12", "test_public/data/00", "test_public/data/29")
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +96,7 @@ def test_good_samples_have_an_empty_mask_and_keep_their_background_in_the_image(
     sample = dataset.read(dataset.records("Dome")[0])
     assert not sample.mask.any()
     ready = prepare(sample, PreprocessOptions(remove_plane=False, keep_largest_cluster=False, pad_multiple=1))
-    assert dataset.recipe("Dome") == PreprocessOptions.__base__(
-        remove_plane=False, keep_largest_cluster=False, pad_multiple=1
-    )
+    assert dataset.recipe("Dome") == Recipe(remove_plane=False, keep_largest_cluster=False, pad_multiple=1)
     assert ready.rgb.shape == (3, 224, 224)
     assert ready.rgb[:, ~ready.valid].max() > 0.9
     # Nearest, as the published loaders resize: source index floor(i * 512 / 224).
@@ -150,7 +149,7 @@ def missing_in_script(cloud: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.abs(cloud - cloud[0, 0]).max(axis=2) < 1e-12
 
 
-@pytest.mark.parametrize("name", ONE_IN_FOUR)
+@pytest.mark.parametrize("name", A_FEW)
 def test_same_clouds_as_the_script_on_real_samples(shared: Shared, tmp_path: Path, name: str) -> None:
     path = shared(f"data/eyecandies/CandyCane/{name}_depth.png")
     stem = path.name.partition("_")[0]
@@ -346,6 +345,16 @@ def test_missing_files_are_counted_and_named(data: Path) -> None:
     assert (
         "3 files are missing: train/data/000_pose.txt, test_public/data/01_depth.png, test_public/data/01_mask.png"
     ) in told
+
+
+def test_incomplete_category_tells_the_samples_that_are_known(data: Path) -> None:
+    (data / "train/data/000_pose.txt").unlink()
+    (data / "train/data/001_metadata.yaml").unlink()
+    with pytest.raises(IncompleteError) as caught:
+        Eyecandies(data.parent).records("Dome")
+    assert caught.value.missing == ("train/data/000_pose.txt", "train/data/001_metadata.yaml")
+    assert [record.name for record in caught.value.records][:2] == ["train/good/000", "validation/good/00"]
+    assert len(caught.value.records) == 6
 
 
 def test_empty_splits_are_refused_but_validation_may_be_absent(data: Path) -> None:

@@ -14,8 +14,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from lsfa_cli.datasets.files import MAX_PIXELS, read_cloud, read_mask, read_rgb
+from lsfa_cli.datasets.files import MAX_BYTES, MAX_PIXELS, read_cloud, read_grey16, read_mask, read_rgb
+from lsfa_cli.datasets.folders import entries
 from lsfa_cli.errors import DataError
+from lsfa_cli.preprocessing.digests import DigestMemo, file_digest
 from tests.datasets.trees import cloud, picture, write_cloud
 
 Shared = Callable[[str], Path]
@@ -233,6 +235,53 @@ def test_file_without_permission_is_refused(tmp_path: Path, read: Callable[[Path
     (tmp_path / "a").write_bytes(b"secret")
     (tmp_path / "a").chmod(0)
     refusal(read, tmp_path / "a")
+
+
+@pytest.mark.parametrize("read", [read_rgb, read_mask, read_cloud])
+def test_a_file_beyond_a_gigabyte_is_not_read(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    with (tmp_path / "a").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    assert f"has {MAX_BYTES + 1} bytes, at most {MAX_BYTES} are read" in refusal(read, tmp_path / "a")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a")
+    assert "is a pipe or a device, expected a file" in refusal(read_rgb, tmp_path / "a")
+    assert "is a pipe or a device, expected a file" in refusal(file_digest, tmp_path / "a")
+    assert "is a pipe or a device, expected a file" in refusal(DigestMemo(tmp_path / "memo").digest, tmp_path / "a")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")
+def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "fine é 漢").touch()
+    assert [path.name for path in entries(tmp_path)] == ["fine é 漢"]
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")).touch()
+    with pytest.raises(DataError, match="has a name that is not UTF-8") as caught:
+        entries(tmp_path)
+    assert "caf" in caught.value.message
+    str(caught.value).encode()
+
+
+def test_grey_is_read_as_rgb_where_it_may_be(tmp_path: Path) -> None:
+    Image.fromarray(picture(1)[..., 0]).save(tmp_path / "a.png")
+    pixels = read_rgb(tmp_path / "a.png", or_grey=True)
+    np.testing.assert_array_equal(pixels, np.stack([picture(1)[..., 0]] * 3, axis=2))
+    Image.fromarray(picture(1)).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_rgb(tmp_path / "a.png", or_grey=True), picture(1))
+    Image.fromarray(picture(1)).convert("RGBA").save(tmp_path / "a.png")
+    message = refusal(lambda path: read_rgb(path, or_grey=True), tmp_path / "a.png")
+    assert "expected an 8-bit RGB or grey PNG, found 8-bit RGB with alpha" in message
+
+
+def test_depth_image_is_16_bit_grey(tmp_path: Path) -> None:
+    depth = np.array([[0, 1, 300], [256, 65534, 65535]], dtype=np.uint16)
+    Image.fromarray(depth).save(tmp_path / "a.png")
+    pixels = read_grey16(tmp_path / "a.png")
+    assert pixels.dtype == np.uint16
+    np.testing.assert_array_equal(pixels, depth)
+    Image.fromarray(depth.astype(np.uint8)).save(tmp_path / "a.png")
+    assert "expected a 16-bit grey PNG, found 8-bit grey" in refusal(read_grey16, tmp_path / "a.png")
 
 
 WITHOUT_CODECS = """
