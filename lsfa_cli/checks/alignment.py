@@ -65,10 +65,10 @@ class Alignment:
         surfaces = np.array([row.value[0] for row in measured])
         factor = int(np.median([row.value[1] for row in measured]))
         row, column = peak(surfaces.mean(axis=0))
-        sure = confidence(surfaces)
+        sure = round(confidence(surfaces), 3)
         figures: dict[str, Figure] = {
             "shift_px": (float(column * factor), float(row * factor)),
-            "confidence": round(sure, 3),
+            "confidence": sure,
             "clear": sure >= CONFIDENT,
         }
         if sure < CONFIDENT or np.hypot(row, column) < TOLERANCE:

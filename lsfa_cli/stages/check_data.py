@@ -61,7 +61,7 @@ def _list(dataset: Dataset, category: str) -> tuple[list[SampleRecord], list[Fin
     try:
         return dataset.records(category), []
     except IncompleteError as error:
-        what = "file that is missing" if len(error.missing) == 1 else "files that are missing"
+        what = "file is missing" if len(error.missing) == 1 else "files are missing"
         finding = Finding("error", FILES, f"{len(error.missing)} {what}.", error.hint or "", files=tuple(error.missing))
         return _complete(error.records), [finding]
     except DataError as error:

@@ -57,7 +57,7 @@ def _group_cells(group: "Group") -> tuple[str, str, str, str]:
     else:
         points = _span([f"{count:,}" for count in group.points]) if group.points else ""
     values = _span([f"{value:.0f}" for value in group.values]) if group.values else ""
-    depth = _span([f"{value:.3g}" for value in group.z]) if group.z else ""
+    depth = _span([f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}" for value in group.z]) if group.z else ""
     return size, values, points, depth
 
 
