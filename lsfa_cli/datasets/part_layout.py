@@ -48,6 +48,9 @@ class SplitFolder:
 
 def split_folders(part: Path) -> list[SplitFolder]:
     """The folders of samples that a part has, in the order of the records."""
+    for name in ("validation", "test", "masks"):
+        if (part / name).is_file():
+            raise DataError(f"{part / name} is a file, expected a folder.", hint="Remove or rename it.")
     found = [SplitFolder(part / GOOD, "train", GOOD)]
     validation = part / "validation"
     if is_folder(validation):

@@ -1,5 +1,6 @@
 """A user's own parts: an empty layout to fill, and constants of preprocessing measured on the good samples."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,13 @@ from tomlkit.exceptions import TOMLKitError
 
 from lsfa_cli.artifacts.files import replacing, write_text, writing_errors
 from lsfa_cli.datasets.folder import Folder
+from lsfa_cli.datasets.folders import is_folder
 from lsfa_cli.datasets.part_file import PART_FILE
 from lsfa_cli.datasets.part_layout import LAYOUT
 from lsfa_cli.datasets.part_template import FOLDERS, template
 from lsfa_cli.errors import DataError
 from lsfa_cli.preprocessing.fit import NoNeighborsError, Proposal, Value, propose
-from lsfa_cli.samples import SampleRecord, Scan
+from lsfa_cli.samples import GOOD, SampleRecord, Scan
 from lsfa_cli.stages.progress import NoProgress, Progress
 
 _TABLE = "preprocessing"
@@ -60,17 +62,17 @@ def init(folder: Path) -> Layout:
     A folder that holds several parts gets the file alone, whose values then count for all of them. Raises `DataError`
     when `folder` is a file, `ResourceError` when nothing can be written there.
     """
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder} is a file, not a folder.", hint="Choose another folder.")
+    if os.path.lexists(folder) and not is_folder(folder):
+        raise DataError(f"{folder} is no folder, or cannot be looked into.", hint="Choose another folder.")
     parts = _parts_below(folder)
     places = [folder / name for name in (() if parts else FOLDERS)]
-    kept = [place for place in places if place.exists()]
+    kept = [place for place in places if os.path.lexists(place)]
     made = [place for place in places if place not in kept]
     with writing_errors(folder):
         for place in made:
             place.mkdir(parents=True)
     file = folder / PART_FILE
-    if file.exists():
+    if os.path.lexists(file):  # also a link to nothing is somebody's
         kept.append(file)
     else:
         write_text(file, template())
@@ -134,7 +136,7 @@ def parts_to_fit(dataset: Folder) -> list[str]:
 
 
 def _parts_below(folder: Path) -> list[str]:
-    if not folder.is_dir() or (folder / "good").is_dir():
+    if not is_folder(folder) or is_folder(folder / GOOD):
         return []
     try:
         return LAYOUT.categories(folder)

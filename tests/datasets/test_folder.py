@@ -1,5 +1,6 @@
 """A user's own parts: the layouts that are read, what a sample becomes, and what is said about mistakes."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -233,6 +234,29 @@ def test_folder_with_other_files_is_refused(part: Path) -> None:
     error = failure(lambda: Folder(part).records("block"))
     assert f"{part / 'test/good'} holds no samples" in error.message
     assert "found images" in error.message
+
+
+@pytest.mark.parametrize("name", ["validation", "test", "masks"])
+def test_a_file_in_the_place_of_a_folder_is_refused(part: Path, name: str) -> None:
+    shutil.rmtree(part / name)
+    (part / name).write_text("")
+    assert f"{part / name} is a file" in failure(lambda: Folder(part).records("block")).message
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+@pytest.mark.parametrize(
+    "name", ["good/rgb/000.png", "good/depth/000.png", "masks/dent/000_mask.png", "lsfa-part.toml"]
+)
+def test_links_in_a_circle_pipes_and_folders_in_the_place_of_files_are_named(part: Path, name: str) -> None:
+    def read_all() -> None:
+        for record in Folder(part).records("block"):
+            Folder(part).read(record)
+
+    path = part / name
+    for make in (lambda: path.symlink_to(path.name), lambda: os.mkfifo(path), path.mkdir):
+        path.unlink()
+        make()
+        assert str(path) in failure(read_all).message
 
 
 def test_good_without_samples_is_refused(part: Path) -> None:

@@ -78,7 +78,7 @@ def test_alpha_is_dropped_and_changes_no_colour(tmp_path: Path, suffix: str) -> 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
 def test_palettes_are_resolved(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
-    image = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4) % 3, mode=None).convert("L")
+    image = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4) % 3)
     image.putpalette([10, 20, 30, 200, 100, 50, 0, 0, 255])
     image.save(path)
     colours = np.array([[10, 20, 30], [200, 100, 50], [0, 0, 255]], dtype=np.uint8)

@@ -47,9 +47,15 @@ def test_init_in_a_folder_of_parts_makes_the_file_for_all(root: Path) -> None:
     assert Folder(root).categories() == ["block"]
 
 
+def test_init_leaves_a_link_to_nothing(tmp_path: Path) -> None:
+    (tmp_path / "lsfa-part.toml").symlink_to(tmp_path / "nowhere.toml")
+    assert tmp_path / "lsfa-part.toml" in init(tmp_path).kept
+    assert not (tmp_path / "nowhere.toml").exists()
+
+
 def test_init_where_a_file_is(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
-    with pytest.raises(DataError, match="is a file, not a folder"):
+    with pytest.raises(DataError, match="is no folder"):
         init(tmp_path / "a")
 
 
