@@ -126,6 +126,9 @@ class AdaptSettings(StageSettings):
         None, ge=1, description="Train on so many samples, drawn by the seed. Default: all."
     )
     batch_size: int = Field(8, ge=1, description="Samples a step.")
+    largest_sample: int = Field(
+        4096, ge=1, description="With one modality, larger samples (clouds) train by a subset of so many patches."
+    )
     learning_rate: float = Field(3e-4, gt=0, description="Peak learning rate of AdamW.")
     gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
     guard_interval: int = Field(5, ge=1, description="Steps between checks of the collapse guard.")

@@ -25,7 +25,7 @@ from lsfa_cli.repeatable import repeatable_kernels
 from lsfa_cli.samples import Modality
 from lsfa_cli.standardisation import PatchSource, Standardisation, standardise
 from lsfa_cli.training_banks import TrainingBank
-from lsfa_cli.training_batches import adapt_patches, batches, epoch_length, read_batch
+from lsfa_cli.training_batches import LimitedPatches, adapt_patches, batches, epoch_length, read_batch
 from lsfa_cli.training_terms import AdaptedBatch, Level, Term, TermInputs, TermOptions
 
 __all__ = [
@@ -57,6 +57,7 @@ class TrainingOptions(TermOptions):
     head_dimension: int
     steps: int
     batch_size: int
+    largest_sample: int
     learning_rate: float
     gradient_clip: float
     guard_interval: int
@@ -153,10 +154,13 @@ class _Training:
     """One run: adaptors, heads, banks, optimiser and guard, and the steps over them."""
 
     def __init__(self, source: PatchSource, modalities: Sequence[Modality], options: TrainingOptions) -> None:
-        self.source, self.options = source, options
+        self.options = options
         self.notes: dict[str, None] = {}
         self.clc, self.ifc = self._terms(modalities)
         self.standardisation = {modality: standardise(source, modality) for modality in modalities}
+        self.source = source = LimitedPatches(
+            source, modalities, options.largest_sample, _seed(options.seed, "largest sample")
+        )
         dimensions = {modality: source[0][modality].dimension for modality in modalities}
         self.adaptors: dict[Modality, nn.Module] = {
             modality: self._adaptor(modality, dimension) for modality, dimension in dimensions.items()
@@ -177,6 +181,8 @@ class _Training:
         self.warm_up = epoch_length(len(source), options.batch_size)
         if 0 < options.steps < self.warm_up:
             self.notes[f"{options.steps} steps end within the warm-up of one epoch, {self.warm_up} steps"] = None
+        if source.limited:
+            self.notes[f"samples of more than {options.largest_sample} patches train by a subset of them"] = None
         self.curves = _Curves()
 
     def _terms(self, modalities: Sequence[Modality]) -> tuple[list[Term], list[Term]]:

@@ -50,6 +50,38 @@ def shared_rows(rgb: PatchFeatures, xyz: PatchFeatures) -> tuple[NDArray[np.int6
     return rgb_row[native[both]].astype(np.int64), xyz_row[both].astype(np.int64)
 
 
+class LimitedPatches:
+    """A source for training on one modality: of a sample of more than `limit` patches a seeded subset.
+
+    Attention grows with the square of the patches, and an unorganized cloud can have tens of thousands. The subset of
+    a sample is the same in every step. With both modalities their patches belong together, and samples stay whole.
+    """
+
+    def __init__(self, source: PatchSource, modalities: Sequence[Modality], limit: int, seed: int) -> None:
+        self._source, self._modalities, self._limit, self._seed = source, modalities, limit, seed
+        self.limited = False
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Mapping[Modality, PatchFeatures]:
+        """One sample's patches, or its subset."""
+        sample = self._source[index]
+        if len(self._modalities) > 1:
+            return sample
+        return {modality: self._subset(index, sample[modality]) for modality in self._modalities}
+
+    def _subset(self, index: int, patches: PatchFeatures) -> PatchFeatures:
+        if len(patches.values) <= self._limit:
+            return patches
+        self.limited = True
+        generator = np.random.default_rng([self._seed, index])
+        rows = np.sort(generator.choice(len(patches.values), self._limit, replace=False))
+        valid = np.zeros_like(patches.valid)
+        valid[np.flatnonzero(patches.valid)[rows]] = True
+        return PatchFeatures(patches.values[rows], valid, patches.grid)
+
+
 def read_batch(
     source: PatchSource,
     samples: Sequence[int],

@@ -329,3 +329,13 @@ def test_standardisation_is_returned() -> None:
     source = SmallSource(4)
     result = train(source, BOTH, small_options(steps=0))
     assert result.standardisation == {key: standardise(source, key) for key in BOTH}
+
+
+def test_large_samples_of_one_modality_train_by_a_subset_and_say_so() -> None:
+    note = "samples of more than 12 patches train by a subset of them"
+    limited = train(SmallSource(4), ["xyz"], small_options(largest_sample=12, steps=2))
+    assert note in limited.notes
+    again = train(SmallSource(4), ["xyz"], small_options(largest_sample=12, steps=2))
+    for name, values in limited.parameters["xyz"].items():
+        np.testing.assert_array_equal(values, again.parameters["xyz"][name])
+    assert note not in train(SmallSource(4), BOTH, small_options(largest_sample=12, steps=2)).notes

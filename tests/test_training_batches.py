@@ -9,8 +9,8 @@ import torch
 from lsfa_cli.adaptors import build_adaptor
 from lsfa_cli.samples import PatchFeatures
 from lsfa_cli.standardisation import Standardisation
-from lsfa_cli.training_batches import adapt_patches, batches, epoch_length, read_batch, shared_rows
-from tests.training_parts import SmallSource
+from lsfa_cli.training_batches import LimitedPatches, adapt_patches, batches, epoch_length, read_batch, shared_rows
+from tests.training_parts import XYZ_DIMENSION, SmallSource
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,27 @@ def test_padding_changes_nothing(lengths: tuple[int, ...]) -> None:
     for part, together in zip(parts, adapted, strict=True):
         if len(part) > 0:
             torch.testing.assert_close(together, adaptor(part[None])[0], rtol=1e-5, atol=1e-5)
+
+
+def test_samples_of_one_modality_are_limited_to_a_seeded_subset() -> None:
+    source = SmallSource(3)
+    limited = LimitedPatches(source, ["xyz"], 10, seed=1)
+    for index in range(3):
+        whole, part, again = source[index]["xyz"], limited[index]["xyz"], limited[index]["xyz"]
+        assert part.values.shape == (10, XYZ_DIMENSION)
+        assert part.valid.sum() == 10
+        assert not (part.valid & ~whole.valid).any()
+        np.testing.assert_array_equal(part.values, whole.values[part.valid[whole.valid]])
+        np.testing.assert_array_equal(part.values, again.values)
+    assert limited.limited
+    other = LimitedPatches(source, ["xyz"], 10, seed=2)
+    assert any(not np.array_equal(other[index]["xyz"].valid, limited[index]["xyz"].valid) for index in range(3))
+
+
+def test_small_samples_and_both_modalities_stay_whole() -> None:
+    both = LimitedPatches(SmallSource(2), ["rgb", "xyz"], 10, seed=0)
+    assert len(both[0]["xyz"].values) > 10
+    alone = LimitedPatches(SmallSource(2), ["xyz"], 25, seed=0)
+    np.testing.assert_array_equal(alone[0]["xyz"].values, SmallSource(2)[0]["xyz"].values)
+    assert not both.limited
+    assert not alone.limited

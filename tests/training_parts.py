@@ -58,6 +58,7 @@ def small_options(**changes: object) -> TrainingOptions:
         "head_dimension": 6,
         "steps": 3,
         "batch_size": 3,
+        "largest_sample": 4096,
         "learning_rate": 1e-3,
         "gradient_clip": 1.0,
         "guard_interval": 2,
