@@ -37,7 +37,8 @@ from lsfa_cli.datasets.small_files import InfoFile, read_table
 from lsfa_cli.errors import DataError
 from lsfa_cli.samples import CloudSample, Sample, SampleRecord
 from tests.datasets import eyecandies_trees, file_kinds, mvtec2d_trees, real3d_trees, trees
-from tests.datasets.file_kinds import Content, Kind
+from tests.datasets.file_kinds import Kind
+from tests.datasets.point_kinds import Content, picture
 
 MEMORY = 2 * 2**30
 SECONDS = 10.0
@@ -88,9 +89,9 @@ class Tree(NamedTuple):
 def write_part(category: Path) -> None:
     """A part of a user: images, depth images, and what is known of the camera."""
     for place in ("good", "test/hole"):
-        for role, pixels in (("rgb", file_kinds.picture()), ("depth", file_kinds.picture(1, "u2"))):
+        for role, pixels in (("rgb", picture()), ("depth", picture(1, "u2"))):
             trees.write_png(category / place / role / "000.png", pixels)
-    trees.write_png(category / "masks" / "hole" / "000.png", file_kinds.picture(1))
+    trees.write_png(category / "masks" / "hole" / "000.png", picture(1))
     (category / "lsfa-part.toml").write_bytes(file_kinds.PART_FILE)
 
 
