@@ -70,7 +70,8 @@ def point_facts(points: NDArray[np.float32], valid_share: float | None = None) -
     """The facts of points (N, 3), metres. ValueError without any."""
     if not len(points):
         raise ValueError("a cloud without points has no facts")
-    low, median, high = np.percentile(thinned(points), [LOW, 50.0, HIGH], axis=0)
+    # In float64: differences of what a damaged file holds may be beyond float32.
+    low, median, high = np.percentile(thinned(points).astype(np.float64), [LOW, 50.0, HIGH], axis=0)
     return PointFacts(len(points), valid_share, _vector(low), _vector(median), _vector(high))
 
 

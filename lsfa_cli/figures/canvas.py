@@ -1,6 +1,7 @@
 """A figure of known size on which things are placed in inches from the upper left corner, written as a PNG."""
 
 import io
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,7 @@ class Canvas:
 
     def text(self, left: float, top: float, text: str, **style: Any) -> None:
         """One line of text in the `LINE` inches below `top`. A dollar sign is a dollar sign, not mathematics."""
+        text = "".join(letter if letter.isprintable() else " " for letter in text)  # names may hold line breaks
         x, y = left / WIDTH, 1 - (top + LINE / 2) / self.height
         self.figure.text(x, y, text, va="center", ha="left", parse_math=False, **style)
 
@@ -62,7 +64,10 @@ def write(path: Path, height: float, draw: Callable[[Canvas], None]) -> None:
         matplotlib.rcParams.update(_STYLE)
         figure = Figure(figsize=(WIDTH, height), dpi=DPI, facecolor="white")
         draw(Canvas(figure, height))
-        figure.savefig(stream, format="png", metadata={"Software": None})
+        with warnings.catch_warnings():
+            # A letter that the font lacks is drawn as a box; the name stands in the text beside the picture.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from")
+            figure.savefig(stream, format="png", metadata={"Software": None})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f".{path.name}.tmp")

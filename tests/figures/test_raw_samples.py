@@ -96,6 +96,13 @@ def test_rows_of_tiles(tmp_path):
     assert cyan(below[:, :200]) > 50
 
 
+def test_names_in_other_letters_and_with_line_breaks_stay_on_their_line(tmp_path):
+    plain = grid(tmp_path, Tile("train/good/xx", "", look()))
+    odd = grid(tmp_path, Tile("train/good/部\n品", "", look()))
+    assert odd.shape == plain.shape
+    assert (odd[-200:] == plain[-200:]).all()
+
+
 def test_equal_input_gives_equal_bytes(tmp_path):
     grid(tmp_path, Tile("a", "", look()))
     first = (tmp_path / "m.png").read_bytes()
