@@ -111,7 +111,7 @@ def constraints(session: nox.Session) -> None:
     """Write constraints.txt anew: one version of each package for each Python, newest first."""
     session.install("uv")
     command = (
-        f"uv pip compile pyproject.toml --extra cpu --extra gpu --extra dev --group dvc --universal "
+        f"uv pip compile pyproject.toml --extra cpu --extra gpu --extra exr --extra dev --group dvc --universal "
         f"--python-version {OLDEST_PYTHON} --no-annotate --no-emit-index-url"
     )
     session.run(

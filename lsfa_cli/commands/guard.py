@@ -44,8 +44,7 @@ def reporting_errors() -> Iterator[None]:
 
 
 OUT_OF_MEMORY = (
-    "out of memory\n"
-    "Try fewer --jobs, a smaller --batch-size or --coreset-ratio, or a backbone with shorter features."
+    "out of memory\nTry fewer --jobs, a smaller --batch-size or --coreset-ratio, or a backbone with shorter features."
 )
 
 
