@@ -274,7 +274,7 @@ class FittedAdaptor:
         return PatchFeatures(values, patches.valid, patches.grid)
 
 
-def _check_parameters(expected: Mapping[str, Tensor], parameters: Mapping[str, NDArray[np.floating]]) -> None:
+def check_parameters(expected: Mapping[str, Tensor], parameters: Mapping[str, NDArray[np.floating]]) -> None:
     """`ValueError` that names every parameter that is missing, unknown, misshapen or not finite."""
     problems = [f"{name} is missing" for name in expected if name not in parameters]
     for name, array in parameters.items():
@@ -301,7 +301,7 @@ def load_adaptor(
     `ValueError` names the parameters that are missing, unknown, misshapen or not finite.
     """
     adaptor = _new_adaptor(name, dimension)
-    _check_parameters(adaptor.state_dict(), parameters)
+    check_parameters(adaptor.state_dict(), parameters)
     adaptor.load_state_dict({key: torch.from_numpy(np.array(value, np.float32)) for key, value in parameters.items()})
     return FittedAdaptor(adaptor.to(device).eval(), standardisation.mean, standardisation.deviation)
 

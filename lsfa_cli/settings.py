@@ -29,6 +29,10 @@ class StageSettings(BaseModel):
     )
     seed: int = Field(0, ge=0, description="Seed of every random choice of this stage.")
 
+    def without_effect(self) -> set[str]:
+        """The settings that change nothing, because of others."""
+        return set()
+
 
 class ExtractSettings(StageSettings):
     """Preprocessing (METHOD 1), backbones and the projection to patches (METHOD 2)."""
@@ -95,8 +99,12 @@ class ExtractSettings(StageSettings):
 
 
 class AdaptSettings(StageSettings):
-    """Adaptors, losses and training (METHOD 3)."""
+    """Adaptors, losses and training (METHOD 3), or another method's training in their place."""
 
+    method: Literal["lsfa", "cfm"] = Field(
+        "lsfa",
+        description="What is trained: adaptors (lsfa), or networks that predict each modality from the other (cfm).",
+    )
     adaptor: str = Field("encoder_1", description="Adaptor (Table 7): linear, conv1x1, encoder_1, encoder_2.")
     start: Literal["identity", "random"] = Field(
         "identity", description="Initial weights: identity gives the backbone's features before training."
@@ -135,6 +143,28 @@ class AdaptSettings(StageSettings):
     guard_rank_ratio: float = Field(
         0.5, ge=0, le=1, description="Training stops when the effective rank falls below this share of its start."
     )
+    cfm_network: Literal["small", "big"] = Field(
+        "small",
+        description="Networks of CFM: small has 3 linear layers, big has 7 (its authors' advice for eyecandies).",
+    )
+    cfm_epochs: int = Field(50, ge=0, description="Epochs of CFM; 0 leaves the networks as they start.")
+    cfm_batch_size: int = Field(4, ge=1, description="Samples a step of CFM (its authors: 2 for eyecandies).")
+    cfm_learning_rate: float = Field(1e-3, gt=0, description="Learning rate of CFM's Adam.")
+
+    def without_effect(self) -> set[str]:
+        """The settings of the other method.
+
+        LSFA's adaptors do not record their method: those made when there was no other one stay up to date.
+        """
+        fields = set(type(self).model_fields)
+        cfm = {name for name in fields if name.startswith("cfm_")}
+        if self.method == "cfm":
+            return fields - cfm - {"method", "train_samples"} - set(StageSettings.model_fields)
+        return cfm | {"method"}
+
+    def untrained(self) -> "AdaptSettings":
+        """The control: networks that start at random and are never trained."""
+        return self.model_copy(update={"start": "random", "steps": 0, "cfm_epochs": 0})
 
 
 class BankSettings(StageSettings):
@@ -192,5 +222,6 @@ STAGES: Mapping[str, type[BaseModel]] = {
 
 
 def content_of(settings: BaseModel) -> dict[str, Any]:
-    """The settings as plain JSON values, for an artifact."""
-    return settings.model_dump(mode="json")
+    """The settings as plain JSON values, for an artifact: those that can change its content."""
+    unused = settings.without_effect() if isinstance(settings, StageSettings) else set()
+    return settings.model_dump(mode="json", exclude=unused)

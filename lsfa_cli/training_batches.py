@@ -44,10 +44,15 @@ def shared_rows(rgb: PatchFeatures, xyz: PatchFeatures) -> tuple[NDArray[np.int6
     Positions whose image patch is invalid are left out.
     """
     native = repeat_index(rgb.grid, xyz.grid)
-    both = np.flatnonzero(xyz.valid & rgb.valid[native])
+    both = shared_positions(rgb, xyz)
     rgb_row = np.cumsum(rgb.valid) - 1
     xyz_row = np.cumsum(xyz.valid) - 1
     return rgb_row[native[both]].astype(np.int64), xyz_row[both].astype(np.int64)
+
+
+def shared_positions(rgb: PatchFeatures, xyz: PatchFeatures) -> NDArray[np.int64]:
+    """The positions of the 3D grid, in raster order, whose patches `shared_rows` names."""
+    return np.flatnonzero(xyz.valid & rgb.valid[repeat_index(rgb.grid, xyz.grid)])
 
 
 class LimitedPatches:

@@ -9,6 +9,18 @@ from numpy.typing import NDArray
 from lsfa_cli.artifacts.store import Artifact, ArtifactWriter
 from lsfa_cli.samples import MODALITIES, Modality
 
+LSFA, CFM = "lsfa", "cfm"
+
+
+def adaptor_method(artifact: Artifact) -> str:
+    """The method that it belongs to. LSFA's adaptors do not say so, as there was no other one at first."""
+    return str(artifact.settings.get("method", LSFA))
+
+
+def is_trained(artifact: Artifact) -> bool:
+    """Whether it was trained at all; if not, it is as it started."""
+    return bool(artifact.settings["cfm_epochs" if adaptor_method(artifact) == CFM else "steps"] > 0)
+
 
 def write_adaptor(
     writer: ArtifactWriter,

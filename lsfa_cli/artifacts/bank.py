@@ -32,8 +32,15 @@ def write_bank(writer: ArtifactWriter, modality: Modality, bank: BankData) -> No
     writer.write(f"{modality}/entries", bank.entries)
     writer.write(f"{modality}/indices", bank.indices)
     writer.write(f"{modality}/standardisation", bank.standardisation)
-    writer.write(f"{modality}/image_statistics", bank.image_statistics)
-    writer.write(f"{modality}/map_statistics", bank.map_statistics)
+    write_statistics(writer, modality, bank.image_statistics, bank.map_statistics)
+
+
+def write_statistics(
+    writer: ArtifactWriter, name: str, image: tuple[float, float], pixels: tuple[float, float]
+) -> None:
+    """Write (mean, deviation) of normal samples' image scores and of the pixels of their maps."""
+    writer.write(f"{name}/image_statistics", image)
+    writer.write(f"{name}/map_statistics", pixels)
 
 
 def read_bank(artifact: Artifact, modality: Modality) -> BankData:

@@ -92,11 +92,17 @@ FEATURES = Schema(
 
 ADAPTOR = Schema(
     "adaptor",
-    1,
-    "Trained adaptors and how training went (METHOD 3).",
+    2,
+    "Trained adaptors, or CFM's networks, and how training went (METHOD 3).",
     (
         DataSet("*/standardisation", ("2",), "float64", "mean and deviation of the training patches' values"),
-        DataSet("*/parameters/*", ("any",), "float32", "one parameter of the adaptor, by its name", False),
+        DataSet(
+            "*/parameters/*",
+            ("any",),
+            "float32",
+            "one parameter, by its name; of CFM: of the network that predicts the modality",
+            False,
+        ),
         DataSet("curves/*", ("T",), "float64", "one curve of training; NaN where it was not measured", False),
     ),
     {"category": "name of the category", "stopped": "what ended training", "notes": "JSON: remarks of training"},
@@ -104,16 +110,16 @@ ADAPTOR = Schema(
 
 BANK = Schema(
     "bank",
-    1,
-    "Memory banks and their calibration on normal samples (METHOD 4, 1 to 5).",
+    2,
+    "Memory banks and their calibration on normal samples (METHOD 4, 1 to 5). CFM has the calibration alone.",
     (
-        DataSet("*/entries", ("M", "D"), "float32", "adapted patches kept, in order of choice"),
-        DataSet("*/indices", ("M",), "int64", "which of the training patches they are"),
+        DataSet("*/entries", ("M", "D"), "float32", "adapted patches kept, in order of choice", False),
+        DataSet("*/indices", ("M",), "int64", "which of the training patches they are", False),
         DataSet("*/standardisation", ("2",), "float64", "mean and deviation applied before the adaptor"),
         DataSet("*/image_statistics", ("2",), "float64", "mean and deviation of normal samples' image scores"),
         DataSet("*/map_statistics", ("2",), "float64", "mean and deviation over the pixels of normal maps, or groups"),
         DataSet("normal/names", ("n",), "text", "the normal samples of the calibration"),
-        DataSet("normal/image/*", ("n",), "float64", "their image scores, by modality"),
+        DataSet("normal/image/*", ("n",), "float64", "their image scores, by modality; of CFM also fused"),
         DataSet(
             "one_class/image", ("3",), "float64", "one-class SVM on image scores: weights (rgb, xyz), offset", False
         ),
@@ -121,7 +127,7 @@ BANK = Schema(
     ),
     {
         "category": "name of the category",
-        "calibration": "which normal samples: validation, or train scored without their own patches",
+        "calibration": "which normal samples: validation, or train scored without their own patches (CFM: as they are)",
     },
 )
 
@@ -146,7 +152,7 @@ SCORES = Schema(
     {
         "dataset": "name of the data set",
         "category": "name of the category",
-        "method": "what made the scores: LSFA, baseline (no adaptor) or control (untrained adaptor)",
+        "method": "what made the scores: LSFA, baseline (no adaptor), control (untrained adaptor), CFM or CFM control",
         "backbones": "JSON: modality -> what made its features",
         "remarks": "JSON: what a reader of the figures must know, such as a training that was stopped",
     },

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from lsfa_cli.artifacts.store import Artifact, open_artifact
 from lsfa_cli.errors import ArtifactError
 
+FUSED = "fused"  # the name of the scores that both modalities give together
+
 
 class Scores:
     """Scores of one category's test samples.

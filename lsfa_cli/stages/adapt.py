@@ -1,16 +1,18 @@
 """Adapt: train the adaptors of one category on its normal samples (METHOD 3)."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 
 from lsfa_cli.adaptors import ADAPTORS
-from lsfa_cli.artifacts.adaptor import write_adaptor
+from lsfa_cli.artifacts.adaptor import CFM, write_adaptor
 from lsfa_cli.artifacts.features import Features, open_features
 from lsfa_cli.artifacts.store import ArtifactWriter
 from lsfa_cli.catalog import lookup
 from lsfa_cli.errors import UnknownNameError
 from lsfa_cli.losses import LOSSES
 from lsfa_cli.settings import AdaptSettings
+from lsfa_cli.stages.crossmodal import require_both, write_mapping
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.recorded import device_of, recorded
@@ -29,8 +31,12 @@ def adapt(
     options = training_options(settings)
     with open_features(features_file) as features:
         features.limit_training(settings.train_samples, settings.seed)
+        if settings.method == CFM:
+            require_both(features, settings.modality)
 
         def write(writer: ArtifactWriter, progress: Progress) -> str:
+            if settings.method == CFM:
+                return write_mapping(features, settings, writer, progress)
             return _train(features, options, settings.modality, writer, progress)
 
         return make(
@@ -51,8 +57,8 @@ def training_options(settings: AdaptSettings) -> TrainingOptions:
     for name in losses:
         if name not in TERMS:
             raise UnknownNameError("loss", name, TERMS)
-    values = settings.model_dump(exclude={"modality", "losses", "device", "train_samples"})
-    return TrainingOptions(**values, losses=losses, device=device_of(settings.device))
+    names = {field.name for field in fields(TrainingOptions)} - {"losses", "device"}
+    return TrainingOptions(**settings.model_dump(include=names), losses=losses, device=device_of(settings.device))
 
 
 TERMS = tuple(name for name in LOSSES if name in ("L_LA", "L_GA", "L_LC", "L_GC"))

@@ -17,6 +17,7 @@ from lsfa_cli.memory_bank import MemoryBank
 from lsfa_cli.samples import Modality, Split
 from lsfa_cli.settings import BankSettings
 from lsfa_cli.stages.adapted import AdaptedSplit, SplitScores, fitted_adaptors, open_adaptor, score_split
+from lsfa_cli.stages.crossmodal import is_mapping, require_both, write_calibration
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.progress import Progress, so_far
 from lsfa_cli.stages.recorded import device_of, recorded
@@ -37,8 +38,12 @@ def bank(
         inputs = {"features": features.artifact.content_hash}
         if adaptor is not None:
             inputs["adaptor"] = adaptor.content_hash
+        if is_mapping(adaptor):
+            require_both(features, settings.modality)
 
         def write(writer: ArtifactWriter, progress: Progress) -> str:
+            if adaptor is not None and is_mapping(adaptor):
+                return write_calibration(features, adaptor, settings, writer, progress)
             return _Building(features, adaptor, settings, writer, progress).run()
 
         return make(

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lsfa_cli.artifacts.adaptor import read_curves
+from lsfa_cli.artifacts.adaptor import is_trained, read_curves
 from lsfa_cli.artifacts.features import open_features
 from lsfa_cli.artifacts.files import writing_errors
 from lsfa_cli.artifacts.lineage import require_made_from
-from lsfa_cli.artifacts.scores import Scores, open_scores
+from lsfa_cli.artifacts.scores import FUSED, Scores, open_scores
 from lsfa_cli.artifacts.store import open_artifact
 from lsfa_cli.errors import UsageError
 from lsfa_cli.figures import (
@@ -24,7 +24,6 @@ from lsfa_cli.figures import (
 )  # fmt: skip
 from lsfa_cli.stages.progress import NoProgress, Progress
 from lsfa_cli.stages.report import MODALITY_NAMES, ScoresFile
-from lsfa_cli.stages.score import FUSED
 from lsfa_cli.stages.shown import Shown
 
 
@@ -64,9 +63,9 @@ def _training(scores: Scores, adaptor: Path | None, path: Path) -> list[Path]:
     if adaptor is None or not adaptor.is_file() or "adaptor" not in scores.artifact.inputs:
         return []
     with open_artifact(adaptor, "adaptor") as artifact:
-        if artifact.content_hash != scores.artifact.inputs["adaptor"] or artifact.settings["steps"] == 0:
+        if artifact.content_hash != scores.artifact.inputs["adaptor"] or not is_trained(artifact):
             return []
-        title = f"{scores.category}, training of the adaptors: {artifact.attributes['stopped']}"
+        title = f"{scores.category}, training: {artifact.attributes['stopped']}"
         curves_picture(path, read_curves(artifact), title=title)
     return [path]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lsfa_cli import __version__
 from lsfa_cli.artifacts.features import open_features
 from lsfa_cli.artifacts.lineage import require_made_from
-from lsfa_cli.artifacts.scores import Scores, open_scores
+from lsfa_cli.artifacts.scores import FUSED, Scores, open_scores
 from lsfa_cli.errors import ArtifactError, LsfaError, UndefinedMetricError, UsageError
 from lsfa_cli.metrics import (
     aupro_limits,
@@ -22,7 +22,7 @@ from lsfa_cli.samples import MODALITIES
 from lsfa_cli.settings import ReportSettings
 from lsfa_cli.stages.places import BASELINE, CONTROL, Places
 from lsfa_cli.stages.progress import NoProgress, Progress
-from lsfa_cli.stages.score import BASELINE_METHOD, FUSED, METHODS
+from lsfa_cli.stages.score import BASELINE_METHOD, METHODS
 from lsfa_cli.tables.formats import NoteValue, render
 from lsfa_cli.tables.published import matching, published
 from lsfa_cli.tables.results import Result, differences, with_means

@@ -36,7 +36,7 @@ def baseline() -> Variant:
 
 def control(settings: AdaptSettings) -> Variant:
     """An adaptor that starts at random and is never trained: what a change of features alone does."""
-    return Variant(CONTROL, settings.model_copy(update={"start": "random", "steps": 0}))
+    return Variant(CONTROL, settings.untrained())
 
 
 @dataclass(frozen=True)

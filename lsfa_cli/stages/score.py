@@ -9,10 +9,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lsfa_cli.artifacts.adaptor import read_pair
+from lsfa_cli.artifacts.adaptor import CFM, adaptor_method, is_trained, read_pair
 from lsfa_cli.artifacts.bank import bank_modalities, read_bank, write_normal
 from lsfa_cli.artifacts.features import Features, open_features
 from lsfa_cli.artifacts.lineage import require_made_from
+from lsfa_cli.artifacts.scores import FUSED
 from lsfa_cli.artifacts.store import Artifact, ArtifactWriter, open_artifact
 from lsfa_cli.errors import ArtifactError, DataError
 from lsfa_cli.fusion import LinearOneClass, ScoreStatistics, average, average_raw, one_class_score
@@ -21,19 +22,21 @@ from lsfa_cli.memory_bank import MemoryBank
 from lsfa_cli.samples import MODALITIES, Modality
 from lsfa_cli.settings import ScoreSettings
 from lsfa_cli.stages.adapted import AdaptedSplit, fitted_adaptors, open_adaptor, score_split
+from lsfa_cli.stages.crossmodal import is_mapping, require_both, write_mapped_scores
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.points import write_points
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.recorded import device_of, recorded
 
-FUSED = "fused"
-
 # What the numbers are called in tables, and what that means.
 LSFA, BASELINE_METHOD, CONTROL_METHOD = "LSFA", "baseline", "control"
+CFM_METHOD, CFM_CONTROL = "CFM", "CFM control"
 METHODS: Mapping[str, str] = {
     LSFA: "trained adaptors",
     BASELINE_METHOD: "PatchCore, no adaptor",
     CONTROL_METHOD: "adaptors as they started, never trained",
+    CFM_METHOD: "crossmodal feature mapping, no bank",
+    CFM_CONTROL: "its networks as they started, never trained",
 }
 
 Arrays = Mapping[Modality, NDArray[np.floating]]
@@ -58,6 +61,8 @@ def score(
         mend = f"lsfa bank --category {features.category}"
         require_made_from(bank, "features", features.artifact, mend)
         require_made_from(bank, "adaptor", adaptor, mend)
+        if is_mapping(adaptor):
+            require_both(features, settings.modality)
         inputs = {"features": features.artifact.content_hash, "bank": bank.content_hash}
         if adaptor is not None:
             inputs["adaptor"] = adaptor.content_hash
@@ -86,8 +91,16 @@ def _write(
 ) -> str:
     if not features.has("test"):
         raise DataError(f"{features.artifact.path} has no test samples to score")
+    _write_samples(features, adaptor, writer)
+    if adaptor is not None and is_mapping(adaptor):
+        write_mapped_scores(features, adaptor, bank, settings, writer, progress)
+        return f"{len(features.split('test'))} samples, {method_name(adaptor)}"
+    return _write_distances(features, adaptor, bank, settings, writer, progress)
+
+
+def _write_samples(features: Features, adaptor: Artifact | None, writer: ArtifactWriter) -> None:
+    """Write what is known of the test samples before they are scored."""
     test = features.split("test")
-    modalities = _modalities(bank, settings)
     writer.attribute("dataset", features.dataset)
     writer.attribute("category", features.category)
     writer.attribute("method", method_name(adaptor))
@@ -101,6 +114,18 @@ def _write(
         if not features.masked.all():
             writer.write("masked", features.masked)
 
+
+def _write_distances(
+    features: Features,
+    adaptor: Artifact | None,
+    bank: Artifact,
+    settings: ScoreSettings,
+    writer: ArtifactWriter,
+    progress: Progress,
+) -> str:
+    """Write the scores of the test samples: distances to the memory banks."""
+    test = features.split("test")
+    modalities = _modalities(bank, settings)
     adaptors = fitted_adaptors(features, adaptor, modalities, device_of(settings.device), bank=bank)
     image: dict[Modality, NDArray[np.float64]] = {}
     maps: dict[Modality, NDArray[np.float32]] = {}
@@ -129,10 +154,12 @@ def _write(
 
 
 def method_name(adaptor: Artifact | None) -> str:
-    """What made the scores: LSFA, its baseline without an adaptor, or the control, an adaptor that never trained."""
+    """What made the scores: LSFA, its baseline without an adaptor, the control that never trained, or CFM."""
     if adaptor is None:
         return BASELINE_METHOD
-    return CONTROL_METHOD if adaptor.settings["steps"] == 0 else LSFA
+    if adaptor_method(adaptor) == CFM:
+        return CFM_METHOD if is_trained(adaptor) else CFM_CONTROL
+    return LSFA if is_trained(adaptor) else CONTROL_METHOD
 
 
 def _remarks(adaptor: Artifact | None) -> list[str]:

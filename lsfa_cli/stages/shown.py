@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsfa_cli.artifacts.features import Features
-from lsfa_cli.artifacts.scores import Scores
+from lsfa_cli.artifacts.scores import FUSED, Scores
 from lsfa_cli.errors import ArtifactError
 from lsfa_cli.figures import Limits, map_limits
 from lsfa_cli.samples import MODALITIES, BoolArray
-from lsfa_cli.stages.score import FUSED
 
 
 class Shown:

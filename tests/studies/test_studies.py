@@ -55,9 +55,30 @@ def test_the_rows_of_the_paper_are_there() -> None:
 
 
 def test_every_study_of_adaptation_carries_the_untrained_control() -> None:
-    for name in ("components", "clc-losses", "ifc-losses", "adaptors", "sensitivity", "choices", "modalities"):
+    for name in (
+        "components",
+        "clc-losses",
+        "ifc-losses",
+        "adaptors",
+        "sensitivity",
+        "choices",
+        "modalities",
+        "methods",
+    ):
         controls = [variant for variant in load_study(name).variant if variant.adapt.get("steps") == 0]
         assert [variant.adapt for variant in controls] == [{"start": "random", "steps": 0}]
+
+
+def test_the_methods_are_compared_with_patchcore() -> None:
+    study = load_study("methods")
+    made = {variant.name: BASE.of(variant, seed=0) for variant in study.variant}
+    assert study.baseline == "PatchCore"
+    assert made["PatchCore"].adapt is None
+    assert made["M3DM, two banks"].adapt is None
+    assert (made["M3DM, two banks"].bank.ocsvm, made["M3DM, two banks"].score.fusion) == (True, "ocsvm")
+    assert made["LSFA"].adapt == AdaptSettings(steps=7)
+    assert made["CFM"].adapt == AdaptSettings(steps=7, method="cfm")
+    assert made["CFM, untrained"].adapt == AdaptSettings(steps=7, method="cfm", cfm_epochs=0)
 
 
 def test_user_settings_hold_where_a_variant_says_nothing() -> None:
