@@ -1,7 +1,6 @@
 """Effective settings: command line, environment, `lsfa.toml`, defaults, in this order, and where each came from."""
 
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from lsfa_cli.errors import DataError, UnknownNameError, UsageError
 from lsfa_cli.settings import STAGES, RunSettings
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from lsfa_cli.toml_files import read_toml
 
 CONFIG_NAME = "lsfa.toml"
 PREFIX = "LSFA_"
@@ -104,7 +99,7 @@ def load_sources(flags: Flags, *, config: Path | None = None, environment: Mappi
     variables = {name: value for name, value in variables.items() if name.startswith(PREFIX) and value}
     _check_environment(variables)
     path = _config_path(flags, config, variables)
-    file = _read(path) if path is not None else {}
+    file = read_toml(path, "Mend it, or see: lsfa settings") if path is not None else {}
     _check_file(file, path)
     return Sources(flags, variables, file, path)
 
@@ -117,13 +112,6 @@ def _config_path(flags: Flags, config: Path | None, variables: Mapping[str, str]
         return given
     work = flags.get("work") or variables.get(PREFIX + "WORK") or _defaults(RunSettings)["work"]
     return next((path for path in (Path(CONFIG_NAME), Path(work) / CONFIG_NAME) if path.is_file()), None)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not valid TOML: {error}") from error
 
 
 def _check_file(file: Mapping[str, Any], path: Path | None) -> None:

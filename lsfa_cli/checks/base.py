@@ -6,6 +6,7 @@ from typing import ClassVar, Generic, Literal, Protocol, TypeVar
 
 from lsfa_cli.checks.facts import Facts
 from lsfa_cli.samples import CloudSample, Sample, SampleRecord
+from lsfa_cli.wording import counted
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -85,4 +86,4 @@ class Check(Protocol[M]):
 
 def share_of(count: int, total: int, thing: str = "sample") -> str:
     """ "3 of 20 samples"."""
-    return f"{count} of {total} {thing}{'' if total == 1 else 's'}"
+    return f"{count} of {counted(total, thing)}"

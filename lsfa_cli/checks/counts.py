@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from lsfa_cli.checks.base import Finding, Measured, Verdict, View
+from lsfa_cli.wording import counted
 
 # Real3D-AD trains on 4; with fewer nothing says what varies among good parts.
 FEWEST_TRAINING = 4
@@ -43,7 +44,7 @@ class Counts:
         if count == 0:
             return [Finding("error", self.name, "no training samples.", "Add good parts to the training split.")]
         if count < FEWEST_TRAINING:
-            message = f"{count} training sample{'s' if count > 1 else ''}."
+            message = f"{counted(count, 'training sample')}."
             return [Finding("warning", self.name, message, "Add good parts; twenty to thirty are a fair start.")]
         return []
 

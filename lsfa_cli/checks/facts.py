@@ -81,9 +81,11 @@ def thinned(values: NDArray[T]) -> NDArray[T]:
 
 
 def _image_facts(rgb: NDArray[np.uint8]) -> ImageFacts:
-    low, high = np.percentile(thinned(rgb.reshape(-1, 3)), [LOW, HIGH])
-    mean = rgb.reshape(-1, 3).mean(axis=0, dtype=np.float64)
-    return ImageFacts(_vector(mean), float(low), float(high), float(thinned(rgb.reshape(-1)).std(dtype=np.float64)))
+    pixels = rgb.reshape(-1, 3)
+    some = thinned(pixels)
+    low, high = np.percentile(some, [LOW, HIGH])
+    mean = pixels.mean(axis=0, dtype=np.float64)
+    return ImageFacts(_vector(mean), float(low), float(high), float(some.std(dtype=np.float64)))
 
 
 def _vector(values: NDArray[Any]) -> Vector:

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from lsfa_cli.checks.base import Finding, Measured, Verdict, View
+from lsfa_cli.wording import length
 
 EXTENTS = (0.001, 3.0)
 """The largest side that a scanned part can have, metres."""
@@ -52,8 +53,8 @@ class Units:
         # A factor above 1 is too large, below 1 too small; two that disagree say nothing about units.
         large, small = max(outside) > 1, min(outside) < 1
         certain = (1.0 not in outside and large != small) or max(outside) > CERTAIN or min(outside) < 1 / CERTAIN
-        reach = f"scans are {_length(extent)} across"
-        reach += "" if distance is None else f" and {_length(distance)} from the camera"
+        reach = f"scans are {length(extent)} across"
+        reach += "" if distance is None else f" and {length(distance)} from the camera"
         finding = Finding(
             "error" if certain else "warning", self.name, f"{reach} if coordinates are metres.", _advice(large, small)
         )
@@ -72,11 +73,3 @@ def _advice(large: bool, small: bool) -> str:
     if small and not large:
         return "If they were divided by 1000 once too often, leave out a scale of 0.001."
     return "Coordinates must be metres in the camera's frame."
-
-
-def _length(metres: float) -> str:
-    """A length as a person reads it."""
-    size = abs(metres)
-    if size >= 1:
-        return f"{metres:,.2f} m" if size < 100 else f"{metres:,.0f} m"
-    return f"{1000 * metres:.0f} mm" if size >= 0.1 else f"{1000 * metres:.2g} mm"

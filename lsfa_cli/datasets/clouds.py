@@ -11,13 +11,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lsfa_cli.datasets.files import COPY_AGAIN, content_of, require_size
+from lsfa_cli.datasets.files import require_size
 from lsfa_cli.datasets.npy import read_npy
 from lsfa_cli.datasets.pcd import read_pcd
 from lsfa_cli.datasets.ply import read_ply
 from lsfa_cli.datasets.point_files import MAX_FILE_BYTES, MAX_POINTS, Grid, damaged, require_points
 from lsfa_cli.errors import DataError
+from lsfa_cli.regular_files import COPY_AGAIN, content_of
 from lsfa_cli.samples import BoolArray
+from lsfa_cli.wording import first_line, size_of
 
 SUFFIXES = (".pcd", ".ply", ".npy")
 _COLUMNS = 4  # x y z label
@@ -91,7 +93,7 @@ def read_labelled_points(path: Path) -> LabelledPoints:
     except MemoryError:
         raise
     except Exception as error:  # not text, not numbers, rows of different lengths
-        raise damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+        raise damaged(path, first_line(error)) from error
     if rows.shape[1] != _COLUMNS:
         raise DataError(
             f"{path}: expected x y z label in each line, found {rows.shape[1]} numbers.",
@@ -124,9 +126,8 @@ def _read_npy(path: Path) -> _Points:
     """Numbers (N, 3) or (H, W, 3) as numpy saves them."""
     array = read_npy(path, content_of(path, MAX_FILE_BYTES))
     if array.shape[-1] != 3:
-        found = " x ".join(str(length) for length in array.shape)
         raise DataError(
-            f"{path}: expected N x 3 or H x W x 3 numbers (x, y, z), found {found}.",
+            f"{path}: expected N x 3 or H x W x 3 numbers (x, y, z), found {size_of(array.shape)}.",
             hint="Save the coordinates alone: numpy.save(FILE, xyz).",
         )
     require_points(path, array.size // 3)

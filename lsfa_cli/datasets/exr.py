@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lsfa_cli.datasets.files import COPY_AGAIN, require_size
+from lsfa_cli.datasets.files import require_size
 from lsfa_cli.datasets.point_files import MAX_POINTS
 from lsfa_cli.errors import DataError, MissingDependencyError
+from lsfa_cli.regular_files import COPY_AGAIN
 
 SIGNATURE = b"\x76\x2f\x31\x01"
 _PRINTING = threading.Lock()  # standard output is one for all threads

@@ -17,20 +17,16 @@ from lsfa_cli.datasets import DATASETS
 from lsfa_cli.datasets.base import ReadOptions
 from lsfa_cli.datasets.categories import CategoryLayout
 from lsfa_cli.datasets.eyecandies_cloud import SIDE, depth_in_metres, part_of_scene
-from lsfa_cli.datasets.files import COPY_AGAIN, read_grey16, read_mask, read_rgb, tiff_pixels
-from lsfa_cli.datasets.folders import (
-    entries,
-    few,
-    folder_instead,
-    is_folder,
-    require_complete,
-    require_equal_size,
-)
+from lsfa_cli.datasets.files import read_grey16, read_mask, read_rgb
+from lsfa_cli.datasets.folders import entries, is_folder, require_complete, require_equal_size
 from lsfa_cli.datasets.mvtec3d import Mvtec3d
 from lsfa_cli.datasets.small_files import InfoFile, read_table
+from lsfa_cli.datasets.tiffs import read_cloud_pixels
 from lsfa_cli.errors import DataError
 from lsfa_cli.preprocessing import Recipe
+from lsfa_cli.regular_files import COPY_AGAIN, folder_instead
 from lsfa_cli.samples import GOOD, MODALITIES, SPLITS, BoolArray, Modality, Sample, SampleRecord, Split
+from lsfa_cli.wording import few
 
 LAYOUT = CategoryLayout(DATASETS["eyecandies"].layout, ("train/data", "train/good"))
 FOLDERS = MappingProxyType[Split, str]({"train": "train", "validation": "val", "test": "test_public"})
@@ -116,7 +112,7 @@ def read_converted_cloud(path: Path) -> tuple[NDArray[np.float32], BoolArray]:
     take any 0 for missing and so lose the part's points on the image's middle column too, where x is 0 as well.
     Here missing is what lies at the place that is the most frequent one among those with x = 0.
     """
-    pixels = tiff_pixels(path, (4, 8))
+    pixels = read_cloud_pixels(path, (4, 8))
     if pixels.shape[:2] != (SIDE, SIDE):
         raise _wrong_size(path, pixels.shape)
     with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold is not finite, and so no point

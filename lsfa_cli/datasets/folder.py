@@ -15,7 +15,6 @@ from PIL import Image
 
 from lsfa_cli.datasets.base import ReadOptions
 from lsfa_cli.datasets.clouds import read_organized_points
-from lsfa_cli.datasets.files import COPY_AGAIN
 from lsfa_cli.datasets.folders import is_folder, require_equal_size
 from lsfa_cli.datasets.images import read_depth, read_image, read_mask_image
 from lsfa_cli.datasets.part_file import METRES, PART_FILE, CloudTable, Intrinsics, PartFile, load_part_file
@@ -24,7 +23,9 @@ from lsfa_cli.datasets.point_files import MAX_POINTS
 from lsfa_cli.datasets.tiffs import read_tiff
 from lsfa_cli.errors import DataError, UnknownNameError
 from lsfa_cli.preprocessing import Recipe
+from lsfa_cli.regular_files import COPY_AGAIN
 from lsfa_cli.samples import GOOD, BoolArray, Modality, Sample, SampleRecord, Scan
+from lsfa_cli.wording import size_of
 
 # Roles of the two part files in a record, the one for all parts first: later values count.
 _SETTINGS = ("all_parts", "part")
@@ -153,9 +154,8 @@ def _tiff_points(path: Path) -> NDArray[Any]:
     """The numbers (H, W, 3) of a TIFF, as stored."""
     stored = read_tiff(path, MAX_POINTS).pixels
     if stored.ndim != 3 or stored.shape[2] != 3:
-        shape = " x ".join(str(length) for length in stored.shape)
         raise DataError(
-            f"{path}: expected x, y and z for each pixel (H x W x 3), found {shape}.",
+            f"{path}: expected x, y and z for each pixel (H x W x 3), found {size_of(stored.shape)}.",
             hint="A depth image belongs in depth/, or set [files] depth in lsfa-part.toml.",
         )
     return stored

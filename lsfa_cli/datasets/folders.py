@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lsfa_cli.errors import DataError
+from lsfa_cli.regular_files import folder_instead
 from lsfa_cli.samples import SampleRecord
-
-NAMED_FILES = 5  # that one message names
+from lsfa_cli.wording import counted, few
 
 
 def is_folder(path: Path) -> bool:
@@ -16,11 +16,6 @@ def is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError:
         return False
-
-
-def folder_instead(path: Path) -> DataError:
-    """The error for a folder whose name is that of a file."""
-    return DataError(f"{path} is a folder, expected a file.", hint="Put the data set's own file in its place.")
 
 
 def entries(folder: Path) -> list[Path]:
@@ -56,12 +51,6 @@ def listing(folder: Path) -> str:
     return few([entry.name for entry in entries(folder)]) or "nothing"
 
 
-def few(names: list[str]) -> str:
-    """The first names, and how many more there are."""
-    rest = len(names) - NAMED_FILES
-    return ", ".join(names[:NAMED_FILES]) + (f" and {rest} more" if rest > 0 else "")
-
-
 def stems(folder: Path, suffix: str) -> set[str]:
     """The ids of the files of one role, empty without the folder."""
     if not is_folder(folder):
@@ -87,8 +76,8 @@ class IncompleteError(DataError):
 def require_complete(folder: Path, missing: list[str], hint: str, records: Sequence[SampleRecord] = ()) -> None:
     """Refuse a category whose samples lack files; `missing` names them. records: the category's, for who goes on."""
     if missing:
-        count = "1 file is" if len(missing) == 1 else f"{len(missing)} files are"
-        message = f"{folder}: {count} missing: {few(missing)}."
+        are = "is" if len(missing) == 1 else "are"
+        message = f"{folder}: {counted(len(missing), 'file')} {are} missing: {few(missing)}."
         raise IncompleteError(message, hint=hint, missing=missing, records=records)
 
 

@@ -17,19 +17,21 @@ from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin
 
 from lsfa_cli.datasets.exr import SIGNATURE as EXR
 from lsfa_cli.datasets.exr import read_exr
-from lsfa_cli.datasets.files import COPY_AGAIN, PNG_GREY, content_of, png_header, png_pixels, require_size
+from lsfa_cli.datasets.files import PNG_GREY, PNG_SIGNATURE, png_header, png_pixels, require_size
 from lsfa_cli.datasets.npy import SIGNATURE as NPY
 from lsfa_cli.datasets.npy import read_npy
 from lsfa_cli.datasets.point_files import MAX_POINTS
 from lsfa_cli.datasets.tiffs import SIGNATURES as TIFF
 from lsfa_cli.datasets.tiffs import TiffPage, read_tiff
 from lsfa_cli.errors import DataError
+from lsfa_cli.regular_files import COPY_AGAIN, content_of
 from lsfa_cli.samples import BoolArray
+from lsfa_cli.wording import size_of
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 DEPTH_SUFFIXES = (".png", ".tif", ".tiff", ".npy", ".exr")
 
-_PNG, _JPEG, _BMP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM"
+_JPEG, _BMP = b"\xff\xd8\xff", b"BM"
 _EXIF_ORIENTATION = 274
 _UPRIGHT = 1
 _YCBCR = 6
@@ -38,7 +40,7 @@ _JPEG_MASK_LEVEL = 127
 _EIGHT_BITS = "Convert all images of the part to 8 bits by one and the same scale."
 # Opened by their classes: Image.open would warn of large images before their size can be looked at.
 _OPENERS: tuple[tuple[bytes, str, Callable[[io.BytesIO], Image.Image]], ...] = (
-    (_PNG, "PNG", PngImagePlugin.PngImageFile),
+    (PNG_SIGNATURE, "PNG", PngImagePlugin.PngImageFile),
     (_JPEG, "JPEG", JpegImagePlugin.JpegImageFile),
     (_BMP, "BMP", BmpImagePlugin.BmpImageFile),
 )
@@ -77,7 +79,7 @@ def read_mask_image(path: Path) -> BoolArray:
 def read_depth(path: Path) -> NDArray[np.float64]:
     """A depth image as (H, W) float64, the numbers as stored: 16-bit grey png, tiff, npy or exr of one channel."""
     content = content_of(path)
-    if content.startswith(_PNG):
+    if content.startswith(PNG_SIGNATURE):
         header = png_header(path, content)
         if (header.depth, header.colour) != (16, PNG_GREY):
             raise DataError(
@@ -94,9 +96,8 @@ def read_depth(path: Path) -> NDArray[np.float64]:
     else:
         raise DataError(f"{path}: expected a depth image as png, tiff, npy or exr, found neither.", hint=COPY_AGAIN)
     if raw.ndim != 2:
-        shape = " x ".join(str(length) for length in raw.shape)
         raise DataError(
-            f"{path}: expected one number a pixel, found {shape}.",
+            f"{path}: expected one number a pixel, found {size_of(raw.shape)}.",
             hint="Save the depth alone. A cloud (H x W x 3) belongs in xyz/, or set [files] xyz.",
         )
     require_size(path, raw.shape[0], raw.shape[1], MAX_POINTS)
@@ -110,7 +111,7 @@ def _picture(path: Path) -> _Picture:
         return _Picture(_tiff_picture(path, _upright(path, read_tiff(path))))
     for signature, kind, opener in _OPENERS:
         if content.startswith(signature):
-            if signature == _PNG:
+            if signature == PNG_SIGNATURE:
                 _check_png(path, content)
             return _Picture(_pillow_pixels(path, content, kind, opener), lossy=signature == _JPEG)
     raise DataError(f"{path}: expected a png, jpg, tiff or bmp image, found none of them.", hint=COPY_AGAIN)
@@ -155,6 +156,8 @@ def _tiff_picture(path: Path, page: TiffPage) -> NDArray[Any]:
     """Pixels (H, W) or (H, W, 3) of a TIFF."""
     pixels, channels = page.pixels, page.pixels.shape[2] if page.pixels.ndim == 3 else 1
     if page.photometric == 3 and page.colours is not None and channels == 1:
+        if pixels.dtype.kind != "u" or int(pixels.max()) >= len(page.colours):
+            raise DataError(f"{path}: damaged TIFF (its palette lacks colours of its pixels).", hint=COPY_AGAIN)
         resolved: NDArray[np.uint8] = page.colours[pixels]
         return resolved
     if page.photometric not in ((0, 1, 2, _YCBCR) if page.jpeg else (0, 1, 2)) or channels > 4:

@@ -12,8 +12,9 @@ import numpy as np
 from lsfa_cli.datasets import DATASETS
 from lsfa_cli.datasets.base import ReadOptions
 from lsfa_cli.datasets.categories import CategoryLayout
-from lsfa_cli.datasets.files import read_cloud, read_mask, read_rgb
+from lsfa_cli.datasets.files import read_mask, read_rgb
 from lsfa_cli.datasets.folders import folders, is_folder, listing, require_complete, require_equal_size, stems
+from lsfa_cli.datasets.tiffs import read_cloud
 from lsfa_cli.errors import DataError
 from lsfa_cli.preprocessing import Recipe
 from lsfa_cli.samples import GOOD, MODALITIES, SPLITS, Modality, Sample, SampleRecord, Split

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lsfa_cli.datasets.files import COPY_AGAIN, require_size
+from lsfa_cli.datasets.files import require_size
 from lsfa_cli.errors import DataError
+from lsfa_cli.regular_files import COPY_AGAIN
+from lsfa_cli.wording import size_of
 
 SIGNATURE = b"\x93NUMPY"
 
@@ -24,8 +26,8 @@ def read_npy(path: Path, content: bytes) -> NDArray[Any]:
     except Exception as error:  # numpy raises anything on a damaged header
         raise DataError(f"{path}: damaged or cut off .npy file ({error}).", hint=COPY_AGAIN) from error
     if dtype.kind not in "fiub" or len(shape) not in (2, 3):
-        found = " x ".join(str(length) for length in shape)
-        raise DataError(f"{path}: expected an array of numbers (H x W), found {found} {dtype}.", hint=COPY_AGAIN)
+        message = f"{path}: expected an array of numbers (H x W), found {size_of(shape)} {dtype}."
+        raise DataError(message, hint=COPY_AGAIN)
     require_size(path, shape[0], shape[1])
     if math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
         raise DataError(f"{path}: damaged or cut off .npy file (its length is not what it says).", hint=COPY_AGAIN)

@@ -4,28 +4,19 @@ One in a part's folder, and one in the folder of all parts, whose values count w
 """
 
 import math
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from lsfa_cli.datasets.files import content_of
 from lsfa_cli.datasets.patterns import Pattern
 from lsfa_cli.errors import DataError, UnknownNameError
 from lsfa_cli.preprocessing import Recipe
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from lsfa_cli.toml_files import read_toml
 
 PART_FILE = "lsfa-part.toml"
 METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "um": 1e-6, "inch": 0.0254}
-_MAX_BYTES = 2**16
-# A key of many dots in one line would take memory and time by the square of their number.
-_MAX_LINE = 2000
 _AXES = ("x", "y", "z")
 
 Axis = Literal["x", "y", "z", "-x", "-y", "-z"]
@@ -183,22 +174,10 @@ def load_part_file(paths: Iterable[Path]) -> PartFile:
     """The values of several files together; those of later files count. `DataError` names file and key."""
     merged: dict[str, dict[str, Any]] = {}
     for path in paths:
-        file = _validated(path, _parsed(path))
+        file = _validated(path, read_toml(path, "Compare it with the template: lsfa data init"))
         for name, values in file.model_dump(exclude_unset=True).items():
             merged[name] = merged.get(name, {}) | values
     return PartFile.model_validate(merged)
-
-
-def _parsed(path: Path) -> dict[str, Any]:
-    try:
-        text = content_of(path, _MAX_BYTES).decode()
-        if max(map(len, text.splitlines()), default=0) > _MAX_LINE:
-            raise ValueError(f"it has a line of more than {_MAX_LINE} characters")
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # no TOML, no text, or a number of too many digits
-        raise DataError(
-            f"{path} is not valid TOML: {error}.", hint="Compare it with the template: lsfa data init"
-        ) from error
 
 
 def _validated(path: Path, content: Mapping[str, Any]) -> PartFile:

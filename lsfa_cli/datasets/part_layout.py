@@ -6,13 +6,14 @@ from pathlib import Path
 
 from lsfa_cli.datasets.categories import CategoryLayout
 from lsfa_cli.datasets.clouds import SUFFIXES
-from lsfa_cli.datasets.folders import entries, few, folders, is_folder, listing, require_complete
+from lsfa_cli.datasets.folders import entries, folders, is_folder, listing, require_complete
 from lsfa_cli.datasets.images import DEPTH_SUFFIXES, IMAGE_SUFFIXES
 from lsfa_cli.datasets.part_file import FilesTable
 from lsfa_cli.datasets.patterns import Pattern
 from lsfa_cli.datasets.tiffs import is_cloud
 from lsfa_cli.errors import DataError
 from lsfa_cli.samples import GOOD, SampleRecord, Split
+from lsfa_cli.wording import few
 
 CLOUD_SUFFIXES = (*SUFFIXES, ".tif", ".tiff")
 SUFFIXES_OF: Mapping[str, tuple[str, ...]] = {

@@ -4,8 +4,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from lsfa_cli.datasets.folders import entries, folder_instead, is_folder
+from lsfa_cli.datasets.folders import entries, is_folder
 from lsfa_cli.errors import DataError
+from lsfa_cli.regular_files import folder_instead
 
 _ID = "{id}"
 

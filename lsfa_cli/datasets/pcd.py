@@ -8,7 +8,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from lsfa_cli.datasets.files import content_of
 from lsfa_cli.datasets.point_files import (
     HEADER_BYTES,
     MAX_FILE_BYTES,
@@ -18,6 +17,8 @@ from lsfa_cli.datasets.point_files import (
     require_points,
 )
 from lsfa_cli.errors import DataError
+from lsfa_cli.regular_files import content_of
+from lsfa_cli.wording import first_line
 
 AXES = ("x", "y", "z")
 _ENTRIES = 10  # of a header
@@ -44,7 +45,7 @@ def read_pcd(path: Path) -> GriddedPoints:
     except MemoryError:
         raise
     except Exception as error:  # pypcd4, numpy and LZF raise anything on damaged bytes
-        raise damaged(path, _first_line(error)) from error
+        raise damaged(path, first_line(error)) from error
     if len(points) != header.points:
         raise damaged(path, f"{len(points)} of {header.points} points are there")
     return GriddedPoints(points, Grid(header.height, header.width) if header.height > 1 else None)
@@ -114,8 +115,3 @@ def _tidy(text: bytes) -> bytes:
     if not _UNTIDY.search(text):
         return text
     return b"\n".join(b" ".join(line.split()) for line in text.splitlines())
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -9,14 +9,16 @@ from numpy.typing import NDArray
 
 from lsfa_cli.datasets.point_files import (
     HEADER_BYTES,
+    MAX_FILE_BYTES,
     MAX_POINTS,
     Grid,
     GriddedPoints,
     damaged,
-    require_length,
     require_points,
 )
 from lsfa_cli.errors import DataError
+from lsfa_cli.regular_files import length_of, unreadable
+from lsfa_cli.wording import first_line
 
 AXES = ("x", "y", "z")
 RANGE_GRID = "range_grid"
@@ -57,7 +59,7 @@ def read_ply(path: Path) -> GriddedPoints:
     except (MemoryError, DataError):
         raise
     except Exception as error:  # plyfile and numpy raise anything on damaged bytes
-        raise damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+        raise damaged(path, first_line(error)) from error
     if grid is None:
         return GriddedPoints(points, None)
     if indices is not None:
@@ -98,12 +100,12 @@ def _check(path: Path) -> bool:
 
     Returns whether the file is text.
     """
-    length = require_length(path)
+    length = length_of(path, MAX_FILE_BYTES, hint="Thin the cloud, or store it in binary with x, y and z alone.")
     try:
         with path.open("rb") as stream:
             start = stream.read(HEADER_BYTES)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", hint="Check its permissions.") from error
+        raise unreadable(path, error) from error
     match = re.match(rb"ply\s.*?^[ \t]*end_header[ \t]*(\r\n|\r|\n)", start.replace(b"\r", b"\n"), re.S | re.M)
     if match is None:
         raise damaged(path, "it has no header from ply to end_header")

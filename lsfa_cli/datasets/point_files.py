@@ -1,15 +1,13 @@
 """What the readers of point files share: limits that are checked before memory is taken, and their errors."""
 
-import stat
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lsfa_cli.datasets.files import COPY_AGAIN
-from lsfa_cli.datasets.folders import folder_instead
 from lsfa_cli.errors import DataError
+from lsfa_cli.regular_files import COPY_AGAIN
 
 # Six times the largest cloud of Real3D-AD, and the pixels of a 4096 x 4096 scan.
 MAX_POINTS = 2**24
@@ -35,26 +33,6 @@ class GriddedPoints(NamedTuple):
 def damaged(path: Path, reason: str) -> DataError:
     """The error for a file that is not what its suffix says."""
     return DataError(f"{path}: damaged or cut off {path.suffix} file ({reason}).", hint=COPY_AGAIN)
-
-
-def require_length(path: Path) -> int:
-    """The file's length in bytes; `DataError` for what is no file, or too long to be read."""
-    try:
-        found = path.stat()
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist.", hint=COPY_AGAIN) from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", hint="Check its permissions.") from error
-    if stat.S_ISDIR(found.st_mode):
-        raise folder_instead(path)
-    if not stat.S_ISREG(found.st_mode):  # reading a pipe or a device may never end
-        raise DataError(f"{path} is no regular file.", hint="Put the data set's own file in its place.")
-    if found.st_size > MAX_FILE_BYTES:
-        raise DataError(
-            f"{path} has {found.st_size} bytes, at most {MAX_FILE_BYTES} are read.",
-            hint="Thin the cloud, or store it in binary with x, y and z alone.",
-        )
-    return found.st_size
 
 
 def require_points(path: Path, count: int) -> None:

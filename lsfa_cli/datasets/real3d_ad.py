@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from lsfa_cli.datasets.base import ReadOptions
 from lsfa_cli.datasets.categories import CategoryLayout
 from lsfa_cli.datasets.clouds import read_labelled_points, read_points
-from lsfa_cli.datasets.folders import entries, few, folder_instead, is_folder, listing
+from lsfa_cli.datasets.folders import entries, is_folder, listing, require_complete
 from lsfa_cli.errors import DataError
+from lsfa_cli.regular_files import folder_instead
 from lsfa_cli.samples import GOOD, CloudSample, Modality, SampleRecord, Split
 
 LAYOUT = "CATEGORY/train/*template*.pcd or *prototype*.pcd, CATEGORY/test/N_KIND.pcd, CATEGORY/gt/N_KIND.txt"
@@ -55,7 +56,15 @@ class Real3dAd:
                 hint=f"Expected {LAYOUT}. Unpack the category again.",
             )
         train = [_record("train", GOOD, file, {"template": templates[0]}) for file in templates]
-        return train + _test_records(folder, templates[0])
+        missing: list[str] = []
+        records = train + _test_records(folder, templates[0], missing)
+        require_complete(
+            folder,
+            missing,
+            "A defective scan test/N_KIND.pcd has its labels in gt/N_KIND.txt. Unpack the category again.",
+            records,
+        )
+        return records
 
     def read_cloud(self, record: SampleRecord) -> CloudSample:
         """Points in metres around their mean, and which of them are on the defect."""
@@ -79,12 +88,11 @@ def kind_of(stem: str) -> str:
     return (kinds or words or ["unknown"])[-1]
 
 
-def _test_records(folder: Path, template: Path) -> list[SampleRecord]:
-    """The test samples of a category; their labels must be there."""
+def _test_records(folder: Path, template: Path, missing: list[str]) -> list[SampleRecord]:
+    """The test samples of a category; labels that should be there and are not are added to `missing`."""
     if not is_folder(folder / "test"):
         raise DataError(f"{folder / 'test'} does not exist.", hint=f"Expected {LAYOUT}. Unpack the category again.")
     records: list[SampleRecord] = []
-    missing: list[str] = []
     for file in _clouds(folder / "test"):
         if "temp" in file.name:  # as the public code: a template that was left among the test scans
             continue
@@ -95,12 +103,6 @@ def _test_records(folder: Path, template: Path) -> list[SampleRecord]:
             if not files["labels"].exists():
                 missing.append(f"gt/{file.stem}.txt")
         records.append(_record("test", kind, file, files))
-    if missing:
-        count = "1 file is" if len(missing) == 1 else f"{len(missing)} files are"
-        raise DataError(
-            f"{folder}: {count} missing: {few(missing)}.",
-            hint="A defective scan test/N_KIND.pcd has its labels in gt/N_KIND.txt. Unpack the category again.",
-        )
     if not records:
         raise DataError(
             f"{folder / 'test'} holds no scans, found {listing(folder / 'test')}.",

@@ -7,8 +7,8 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from lsfa_cli.datasets.files import COPY_AGAIN, content_of
 from lsfa_cli.errors import DataError
+from lsfa_cli.regular_files import COPY_AGAIN, content_of
 
 MAX_TEXT_BYTES = 2**16
 """Longer files are none of these; the published ones have about a hundred bytes."""

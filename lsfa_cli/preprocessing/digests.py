@@ -4,21 +4,19 @@ import contextlib
 import hashlib
 import json
 import sqlite3
-import stat
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from lsfa_cli.errors import DataError
+from lsfa_cli.regular_files import length_of, unreadable
 from lsfa_cli.samples import SampleRecord
 
 _BLOCK = 2**20
 # A change within the clock's resolution of the hashing leaves no trace in the file's times. FAT has 2 seconds.
 _SETTLED_NS = 2 * 10**9
 _BUSY_SECONDS = 10.0
-_COPY_AGAIN = "Copy or unpack this file again."
 
 _Row = tuple[str, ...]
 _Stamp = tuple[int, int, int, int, int]
@@ -27,15 +25,13 @@ _Stamp = tuple[int, int, int, int, int]
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal. `DataError` when it cannot be read."""
     digest = hashlib.sha256()
+    length_of(path, limit=None)
     try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a pipe would wait for ever, a device never end
-            raise DataError(f"{path} is a pipe or a device, expected a file.", hint=_COPY_AGAIN)
         with path.open("rb") as file:
             while block := file.read(_BLOCK):
                 digest.update(block)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", hint=_COPY_AGAIN) from error
+        raise unreadable(path, error) from error
     return digest.hexdigest()
 
 

@@ -17,6 +17,7 @@ from lsfa_cli.preprocessing import PreprocessOptions
 from lsfa_cli.preprocessing.clusters import dbscan
 from lsfa_cli.preprocessing.plane import Plane, border, fit_plane
 from lsfa_cli.samples import BoolArray, Scan
+from lsfa_cli.wording import length
 
 INLIER_DEVIATIONS, REMOVAL_DEVIATIONS = 8.0, 10.0
 # No plane is thinner than this many points apart, however little noise was measured: depth comes in steps.
@@ -193,14 +194,6 @@ def _plane_reason(measured: Measured, background: _Background | None, left: bool
     if background is not None:
         return f"{planes}; without it {measured.part_share:.1%} of the points are left"
     return planes if left else f"{planes}, but without it next to nothing is left: the part itself is that flat"
-
-
-def length(metres: float) -> str:
-    """A length in the unit in which it has a number that people read easily."""
-    for unit, factor, least in (("m", 1.0, 1.0), ("mm", 1e3, 1e-4)):
-        if metres >= least:
-            return f"{metres * factor:.3g} {unit}"
-    return f"{metres * 1e6:.3g} um"
 
 
 def _rounded(value: float) -> float:

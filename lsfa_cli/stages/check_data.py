@@ -17,15 +17,15 @@ from lsfa_cli.checks.base import SEVERITIES, Check, Finding, Measured, Verdict, 
 from lsfa_cli.checks.duplicates import COMPARED
 from lsfa_cli.checks.facts import Facts, facts_of, point_facts
 from lsfa_cli.datasets.base import CloudDataset, Dataset, RasterDataset
-from lsfa_cli.datasets.files import content_of, png_header, png_pixels
+from lsfa_cli.datasets.files import PNG_SIGNATURE, png_header, png_pixels
 from lsfa_cli.datasets.folders import IncompleteError
 from lsfa_cli.errors import DataError
+from lsfa_cli.regular_files import content_of
 from lsfa_cli.samples import SampleRecord
 from lsfa_cli.stages.data_report import CategoryReport, DataReport, Group
 from lsfa_cli.stages.identical_files import identical_files
 from lsfa_cli.stages.progress import Advance, NoProgress, Progress
-
-_PNG_START = b"\x89PNG"
+from lsfa_cli.wording import counted
 
 FILES = "files"
 """The name under which files are reported that are missing or cannot be used."""
@@ -61,8 +61,9 @@ def _list(dataset: Dataset, category: str) -> tuple[list[SampleRecord], list[Fin
     try:
         return dataset.records(category), []
     except IncompleteError as error:
-        what = "file is missing" if len(error.missing) == 1 else "files are missing"
-        finding = Finding("error", FILES, f"{len(error.missing)} {what}.", error.hint or "", files=tuple(error.missing))
+        are = "is" if len(error.missing) == 1 else "are"
+        message = f"{counted(len(error.missing), 'file')} {are} missing."
+        finding = Finding("error", FILES, message, error.hint or "", files=tuple(error.missing))
         return _complete(error.records), [finding]
     except DataError as error:
         return [], [Finding("error", FILES, error.message, error.hint or "")]
@@ -192,7 +193,7 @@ def _mask_values(record: SampleRecord) -> tuple[int, ...] | None:
     if path is None or record.split != "test":
         return None
     content = content_of(path)
-    if not content.startswith(_PNG_START):
+    if not content.startswith(PNG_SIGNATURE):
         return None
     png_header(path, content)
     return tuple(int(value) for value in np.unique(png_pixels(path, content)))

@@ -3,7 +3,6 @@
 A variant is a name and the settings in which it differs. Nothing here computes anything.
 """
 
-import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -14,12 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from lsfa_cli.errors import DataError, UnknownNameError
 from lsfa_cli.settings import STAGES
+from lsfa_cli.toml_files import parse_toml, read_toml
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
+_HINT = "Compare it with those of lsfa study --list."
 _STAGES = ("extract", "adapt", "bank", "score")
 
 
@@ -101,24 +97,20 @@ def load_study(name: str) -> Study:
     path = Path(name)
     if path.suffix != ".toml":
         raise UnknownNameError("study", name, studies())
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}.", hint="A study is a TOML file; see the docs.") from error
-    return parse_study(text, name)
+    return _study(read_toml(path, _HINT), name)
 
 
 def parse_study(text: str, name: str) -> Study:
     """A study from TOML. `DataError` names the file and what is wrong in it."""
+    return _study(parse_toml(text, name, _HINT), name)
+
+
+def _study(content: Mapping[str, Any], name: str) -> Study:
     try:
-        return Study.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise DataError(f"{name} is not valid TOML: {error}.") from error
+        return Study.model_validate(content)
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in detail['loc']) or 'study'}: {detail['msg'].removeprefix('Value error, ')}"
             for detail in error.errors()
         )
-        raise DataError(
-            f"{name} is no study: {problems}.", hint="Compare it with those of lsfa study --list."
-        ) from error
+        raise DataError(f"{name} is no study: {problems}.", hint=_HINT) from error

@@ -30,6 +30,14 @@ def test_facts_of_an_image_worked_by_hand():
     assert image.deviation == pytest.approx(np.std(values))
 
 
+def test_every_channel_counts_in_the_deviation_of_large_images():
+    # 400 x 400 x 3 values are thinned by a multiple of three
+    rgb = np.zeros((400, 400, 3), np.uint8)
+    rgb[200:] = (0, 90, 180)
+    image = facts_of(replace(scene(), rgb=rgb, xyz=None, valid=None)).image
+    assert image.deviation == pytest.approx(rgb.std(), rel=1e-3)
+
+
 def test_missing_points_take_no_part():
     sample = scene()
     valid = np.zeros_like(sample.valid)

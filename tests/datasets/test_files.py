@@ -14,10 +14,12 @@ import pytest
 import tifffile
 from PIL import Image
 
-from lsfa_cli.datasets.files import MAX_BYTES, MAX_PIXELS, read_cloud, read_grey16, read_mask, read_rgb
+from lsfa_cli.datasets.files import MAX_PIXELS, read_grey16, read_mask, read_rgb
 from lsfa_cli.datasets.folders import entries
+from lsfa_cli.datasets.tiffs import read_cloud
 from lsfa_cli.errors import DataError
 from lsfa_cli.preprocessing.digests import DigestMemo, file_digest
+from lsfa_cli.regular_files import MAX_BYTES
 from tests.datasets.trees import cloud, picture, write_cloud
 
 Shared = Callable[[str], Path]
@@ -288,7 +290,7 @@ WITHOUT_CODECS = """
 import sys
 sys.modules["imagecodecs"] = None
 from pathlib import Path
-from lsfa_cli.datasets.files import read_cloud
+from lsfa_cli.datasets.tiffs import read_cloud
 from lsfa_cli.errors import DataError
 for name in sys.argv[1:]:
     try:

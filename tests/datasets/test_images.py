@@ -85,6 +85,18 @@ def test_palettes_are_resolved(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_array_equal(read_image(path), colours[np.arange(12).reshape(3, 4) % 3])
 
 
+def test_a_palette_that_lacks_a_colour_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    pixels = np.full((4, 4), 200, dtype=np.uint8)
+    tifffile.imwrite(path, pixels, photometric="palette", colormap=np.zeros((3, 256), dtype=np.uint16))
+    content = path.read_bytes()
+    entry = struct.pack("<HHI", 320, 3, 768)  # 3 x 256 colours
+    path.write_bytes(content.replace(entry, struct.pack("<HHI", 320, 3, 300)))
+    for read in (read_image, read_mask_image):
+        with pytest.raises(DataError, match="its palette lacks colours of its pixels"):
+            read(path)
+
+
 def test_palette_with_transparent_colours(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     image = Image.fromarray(np.arange(4, dtype=np.uint8).reshape(2, 2) % 2)

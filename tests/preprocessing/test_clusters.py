@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import DBSCAN
 
 from lsfa_cli.backbones.fpfh import import_open3d
-from lsfa_cli.datasets.files import read_cloud
+from lsfa_cli.datasets.tiffs import read_cloud
 from lsfa_cli.errors import MissingDependencyError
 from lsfa_cli.preprocessing import clusters
 from lsfa_cli.preprocessing.clusters import dbscan, largest_cluster

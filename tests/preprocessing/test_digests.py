@@ -137,10 +137,10 @@ def test_relative_paths_follow_the_current_folder(
 
 def test_missing_file_and_folder_are_errors_that_name_them(tmp_path: Path) -> None:
     memo = DigestMemo(tmp_path / "db")
-    for path in (tmp_path / "absent", tmp_path):
+    for path, said in ((tmp_path / "absent", "does not exist"), (tmp_path, "is a folder, expected a file")):
         with pytest.raises(DataError) as caught:
             memo.digest(path)
-        assert caught.value.message.startswith(f"{path} cannot be read: ")
+        assert caught.value.message.startswith(f"{path} {said}")
         assert caught.value.exit_code == 3
 
 
@@ -264,5 +264,5 @@ def test_dataset_digest_depends_on_everything_but_order_and_place(tmp_path: Path
 def test_dataset_digest_names_the_file_that_cannot_be_read(tmp_path: Path) -> None:
     found = records(tmp_path)
     found[1].files["xyz"].unlink()
-    with pytest.raises(DataError, match=r"001\.xyz cannot be read"):
+    with pytest.raises(DataError, match=r"001\.xyz does not exist"):
         dataset_digest(found)

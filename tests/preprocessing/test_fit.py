@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lsfa_cli.datasets.files import read_cloud
+from lsfa_cli.datasets.tiffs import read_cloud
 from lsfa_cli.preprocessing import PreprocessOptions, prepare
-from lsfa_cli.preprocessing.fit import NoNeighborsError, Proposal, length, propose
+from lsfa_cli.preprocessing.fit import NoNeighborsError, Proposal, propose
 from lsfa_cli.samples import BoolArray, Sample, Scan
 from tests.preprocessing.scenes import RECORD, background, part_on_background
 
@@ -168,10 +168,3 @@ def test_scans_without_neighbours_cannot_be_measured() -> None:
         fit([scan_of(xyz)])
     with pytest.raises(ValueError, match="no scans"):
         fit([])
-
-
-@pytest.mark.parametrize(
-    ("metres", "text"), [(1.5, "1.5 m"), (0.0608, "60.8 mm"), (0.00027, "0.27 mm"), (2.7e-5, "27 um")]
-)
-def test_lengths_in_units_that_people_read(metres: float, text: str) -> None:
-    assert length(metres) == text

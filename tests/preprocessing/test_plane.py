@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lsfa_cli.backbones.fpfh import import_open3d
-from lsfa_cli.datasets.files import read_cloud
+from lsfa_cli.datasets.tiffs import read_cloud
 from lsfa_cli.errors import MissingDependencyError
 from lsfa_cli.preprocessing.plane import Plane, border, fit_plane
 

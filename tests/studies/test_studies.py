@@ -131,5 +131,5 @@ def test_a_value_that_a_setting_does_not_take_names_the_variant() -> None:
 def test_unknown_study_and_missing_file(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'components'"):
         load_study("componets")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="does not exist"):
         load_study(str(tmp_path / "none.toml"))

@@ -11,6 +11,7 @@ from lsfa_cli.commands.data.options import DataName, Light
 from lsfa_cli.commands.options import INPUT_PANEL, Categories, Session, with_settings
 from lsfa_cli.datasets import open_dataset
 from lsfa_cli.errors import DataError
+from lsfa_cli.wording import counted
 
 EXAMPLES = "Example: lsfa data check mvtec3d --root DIR --montage montage.png"
 
@@ -65,8 +66,8 @@ def command(
         write_montage(dataset, report, montage)
         session.console.info(f"data check: {montage}")
     if not report.usable:
-        count = report.counts["error"]
+        errors = counted(report.counts["error"], "error")
         raise DataError(
-            f"{dataset.name} in {dataset.root} is not usable as it is: {count} error{'' if count == 1 else 's'}.",
+            f"{dataset.name} in {dataset.root} is not usable as it is: {errors}.",
             hint="What to do stands with each finding above.",
         )

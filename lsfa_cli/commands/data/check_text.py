@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lsfa_cli.wording import counted, few
+
 if TYPE_CHECKING:
     from lsfa_cli.checks.base import Finding
     from lsfa_cli.stages.data_report import DataReport, Group
@@ -13,7 +15,6 @@ if TYPE_CHECKING:
 HEADS = ("category", "split", "defect", "samples", "size", "RGB", "points", "z (m)")
 _GAP = "  "
 _INDENT = "    "
-_NAMED = 5  # samples or files that one finding names
 _ALIKE = 10  # findings of one kind in a category that are shown
 _COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 _NARROWEST = 72  # columns of a terminal below which a table would be cut
@@ -124,9 +125,8 @@ def finding_lines(category: str, finding: "Finding", width: int) -> list[str]:
     """A finding: what and where, the first samples or files, what to do."""
     heading = f"{finding.severity}: {category}, {finding.check}: {finding.message}"
     where = finding.samples or finding.files
-    rest = f" and {len(where) - _NAMED} more" if len(where) > _NAMED else ""
     lines = textwrap.wrap(heading, max(width, 30), subsequent_indent=_INDENT, break_long_words=False)
-    for text in (", ".join(where[:_NAMED]) + rest, finding.advice):
+    for text in (few(where), finding.advice):
         lines += textwrap.wrap(
             text,
             max(width, 30),
@@ -142,7 +142,7 @@ def summary(report: "DataReport") -> str:
     """One line: how much was looked at, and how many findings of each kind."""
     samples = sum(row.samples for row in report.categories)
     categories = len(report.categories)
-    found = [f"{count} {kind}{'' if count == 1 else 's'}" for kind, count in report.counts.items() if count]
+    found = [counted(count, kind) for kind, count in report.counts.items() if count]
     what = f"{samples} samples in {categories} categor{'y' if categories == 1 else 'ies'}"
     return f"{what}: {', '.join(found) or 'nothing found'}."
 

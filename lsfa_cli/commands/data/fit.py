@@ -8,6 +8,7 @@ import typer
 
 from lsfa_cli.commands.options import INPUT_PANEL, Categories, Session, with_settings
 from lsfa_cli.commands.running import each_category
+from lsfa_cli.wording import length
 
 if TYPE_CHECKING:
     from lsfa_cli.stages.own_parts import Change, Fit
@@ -53,8 +54,6 @@ def command(
 
 def tell(session: Session, done: "Fit", root: Path, show_only: bool) -> None:
     """What was measured, each value with its reason, and what became of the file."""
-    from lsfa_cli.preprocessing.fit import length
-
     measured = done.proposal.measured
     session.console.result(
         f"{done.part}: {measured.samples} samples, points {length(measured.spacing)} apart, "
