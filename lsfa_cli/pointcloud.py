@@ -120,7 +120,7 @@ def thin(points: FloatArray, spacing: float) -> NDArray[np.float32]:
         return points.astype(np.float32)
     exact = points.astype(np.float64)
     cells = np.floor(exact / spacing)
-    if not (np.abs(cells) < MOST_CELLS).all():
+    if not ((cells >= -MOST_CELLS) & (cells < MOST_CELLS)).all():
         raise ValueError(f"the cloud reaches farther than {MOST_CELLS} cells of {spacing} from the origin")
     whole = cells.astype(np.int64) + MOST_CELLS
     key = (whole[:, 0] * (2 * MOST_CELLS) + whole[:, 1]) * (2 * MOST_CELLS) + whole[:, 2]

@@ -89,8 +89,9 @@ def command(
     session.console.info(f"{name}: {result.made} cells measured, {result.found} were there")
     for what, error in result.failures.items():
         session.console.error(f"{what}: {error}")
-    rows = stage.summarise(planned)
-    notes = stage.notes(planned, rows)
+    measured = planned.without(result.failed)
+    rows = stage.summarise(measured)
+    notes = stage.notes(measured, rows)
     text = render_study(rows, format, caption=f"Study {name} on {dataset.name}", notes=notes)
     if out is None:
         session.console.result(text)

@@ -3,10 +3,7 @@
 What cannot be read is a finding, so that one damaged file does not hide the rest.
 """
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +22,7 @@ from lsfa_cli.samples import SampleRecord
 from lsfa_cli.stages.data_report import CategoryReport, DataReport, Group
 from lsfa_cli.stages.identical_files import identical_files
 from lsfa_cli.stages.progress import Advance, NoProgress, Progress
+from lsfa_cli.stages.read_ahead import read_ahead
 from lsfa_cli.wording import counted
 
 FILES = "files"
@@ -51,7 +49,7 @@ def check_data(
     reports = []
     with progress.track("check", sum(map(len, chosen.values()))) as advance:
         for name, (records, findings) in listed.items():
-            walk = _Walk(dataset, records, chosen[name], jobs or os.cpu_count() or 1)
+            walk = _Walk(dataset, records, chosen[name], jobs)
             reports.append(walk.report(name, findings, advance))
     return DataReport(dataset.name, dataset.root, reports)
 
@@ -102,7 +100,7 @@ class _Walk:
         measured: dict[str, list[Measured[Any]]] = {name: [] for name in CHECKS}
         if self._records:
             self._measure_files(measured)
-        for record, read in self._read():
+        for record, read in zip(self._chosen, read_ahead(self._measure, self._chosen, self._jobs), strict=True):
             advance(1)
             if isinstance(read, Finding):
                 found.append(read)
@@ -132,22 +130,8 @@ class _Walk:
                 if value is not None:
                     measured[check.name].append(Measured(record, value))
 
-    def _read(self) -> Iterator[tuple[SampleRecord, "Finding | tuple[Facts, dict[str, Any]]"]]:
-        """Each chosen sample in order, with what was measured or why it cannot be read."""
-        with ThreadPoolExecutor(self._jobs, thread_name_prefix="check") as pool:
-            remaining = iter(self._chosen)
-            ahead = [(record, pool.submit(self._measure, record)) for record in islice(remaining, 2 * self._jobs)]
-            try:
-                while ahead:
-                    record, future = ahead.pop(0)
-                    result = future.result()
-                    ahead += [(later, pool.submit(self._measure, later)) for later in islice(remaining, 1)]
-                    yield record, result
-            finally:
-                for _, future in ahead:
-                    future.cancel()
-
-    def _measure(self, record: SampleRecord) -> "Finding | tuple[Facts, dict[str, Any]]":
+    def _measure(self, record: SampleRecord) -> Finding | tuple[Facts, dict[str, Any]]:
+        """What the checks measure on one sample, or why it cannot be read."""
         try:
             view = view_of(self._dataset, record)
         except DataError as error:

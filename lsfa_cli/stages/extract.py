@@ -1,9 +1,8 @@
 """Extract: raw samples to patch features (METHOD 1 and 2)."""
 
+import contextlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields
 from itertools import islice
 from pathlib import Path
@@ -27,6 +26,7 @@ from lsfa_cli.stages.extract_clouds import extract_clouds
 from lsfa_cli.stages.finite import require_finite
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.progress import Advance, Progress
+from lsfa_cli.stages.read_ahead import read_ahead
 from lsfa_cli.stages.recorded import device_of, recorded
 
 BATCH = 8
@@ -69,7 +69,7 @@ def extract(
             writer.attribute(f"{modality}_grid", backbone.grid)
         identities = {modality: backbone.identity for modality, backbone in backbones.items()}
         writer.attribute("backbones", json.dumps(identities, sort_keys=True))
-        source = _Prepared(dataset, options, cache, jobs or os.cpu_count() or 1)
+        source = _Prepared(dataset, options, cache, jobs)
         with progress.track(f"extract {category}", len(records)) as advance:
             for split in SPLITS:
                 chosen = [record for record in records if record.split == split]
@@ -160,18 +160,9 @@ class _Prepared:
 
     def batches(self, records: Sequence[SampleRecord]) -> Iterator[list[PreparedSample]]:
         """Batches in the order of the records; at most a few batches wait in memory."""
-        with ThreadPoolExecutor(self._jobs, thread_name_prefix="prepare") as pool:
-            remaining = iter(records)
-            waiting = [pool.submit(self._prepare, record) for record in islice(remaining, 2 * BATCH + self._jobs)]
-            try:
-                while waiting:
-                    done = [future.result() for future in waiting[:BATCH]]
-                    del waiting[:BATCH]
-                    waiting.extend(pool.submit(self._prepare, record) for record in islice(remaining, BATCH))
-                    yield done
-            finally:
-                for future in waiting:
-                    future.cancel()
+        with contextlib.closing(read_ahead(self._prepare, records, self._jobs, beyond=2 * BATCH)) as samples:
+            while batch := list(islice(samples, BATCH)):
+                yield batch
 
     def _prepare(self, record: SampleRecord) -> PreparedSample:
         return prepared(self._dataset, record, self._options, self._cache)

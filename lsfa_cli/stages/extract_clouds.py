@@ -4,11 +4,8 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-import os
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +20,6 @@ from lsfa_cli.backbones.base import CloudBackbone
 from lsfa_cli.datasets.base import CloudDataset
 from lsfa_cli.errors import DataError
 from lsfa_cli.figures.shading import render_cloud
-from lsfa_cli.pointcloud import MOST_CELLS, thin
 from lsfa_cli.preprocessing.cache import SampleCache, dataset_digest
 from lsfa_cli.registration import (
     FEWEST_POINTS,
@@ -37,9 +33,11 @@ from lsfa_cli.registration import (
 )
 from lsfa_cli.samples import SPLITS, BoolArray, CloudSample, FloatArray, SampleRecord
 from lsfa_cli.settings import ExtractSettings
+from lsfa_cli.stages.clouds import file_of, thinned_cloud
 from lsfa_cli.stages.finite import require_finite
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.progress import Advance, Progress
+from lsfa_cli.stages.read_ahead import read_ahead
 from lsfa_cli.stages.recorded import device_of, recorded
 
 POSE_VERSION = 1
@@ -70,14 +68,14 @@ def extract_clouds(
         writer.attribute("xyz_grid", NO_GRID)
         writer.attribute("backbones", json.dumps({"xyz": backbone.identity}, sort_keys=True))
         poses = _Poses(dataset, records, settings, cache) if settings.register_clouds else None
-        source = _Clouds(dataset, settings, poses, jobs or os.cpu_count() or 1)
+        source = _Clouds(dataset, settings, poses)
         groups = 0
         with progress.track(f"extract {category}", len(records)) as advance:
             for split in SPLITS:
                 chosen = [record for record in records if record.split == split]
                 if chosen:
                     target = CloudWriter(writer, split, chosen, backbone.dimension, settings.image_size)
-                    groups += _write_split(target, source.clouds(chosen), backbone, progress, advance)
+                    groups += _write_split(target, read_ahead(source.read, chosen, jobs), backbone, progress, advance)
         for warning in cache.warnings:
             progress.warn(warning)
         return f"{len(records)} samples, xyz {groups} groups x {backbone.dimension}"
@@ -104,7 +102,7 @@ def _write_split(
             progress.warn(f"{record.name}: {cloud.note}")
         if len(cloud.thinned) < backbone.minimum_points:
             raise DataError(
-                f"{_file(record)}: {len(cloud.thinned)} points are left after thinning, and backbone "
+                f"{file_of(record)}: {len(cloud.thinned)} points are left after thinning, and backbone "
                 f"{backbone.identity['name']} needs {backbone.minimum_points}.",
                 hint="Lower --cloud-spacing, or check the unit of the file.",
             )
@@ -134,27 +132,14 @@ class _Cloud(NamedTuple):
 
 
 class _Clouds:
-    """Registered and thinned clouds in order, read ahead by a few threads."""
+    """Reads, registers and thins clouds. May be used by threads."""
 
-    def __init__(self, dataset: CloudDataset, settings: ExtractSettings, poses: "_Poses | None", jobs: int) -> None:
-        self._dataset, self._poses, self._jobs = dataset, poses, jobs
+    def __init__(self, dataset: CloudDataset, settings: ExtractSettings, poses: "_Poses | None") -> None:
+        self._dataset, self._poses = dataset, poses
         self._spacing, self._size = settings.cloud_spacing, settings.image_size
 
-    def clouds(self, records: Sequence[SampleRecord]) -> Iterator[_Cloud]:
-        """In the order of the records; at most a few wait in memory."""
-        with ThreadPoolExecutor(self._jobs, thread_name_prefix="register") as pool:
-            remaining = iter(records)
-            waiting = [pool.submit(self._cloud, record) for record in islice(remaining, self._jobs + 1)]
-            try:
-                while waiting:
-                    done = waiting.pop(0).result()
-                    waiting.extend(pool.submit(self._cloud, record) for record in islice(remaining, 1))
-                    yield done
-            finally:
-                for future in waiting:
-                    future.cancel()
-
-    def _cloud(self, record: SampleRecord) -> _Cloud:
+    def read(self, record: SampleRecord) -> _Cloud:
+        """One cloud as features are made from it. `DataError` names the file that cannot be used."""
         points, note = None, ""
         if self._poses is None:
             sample = self._dataset.read_cloud(record)
@@ -164,8 +149,8 @@ class _Clouds:
             points, note = found.apply(sample.points), found.note
         empty = np.zeros((0, 0), dtype=np.uint8), np.zeros((0, 0), dtype=np.int32)
         picture, shown = render_cloud(sample.points, self._size) if record.split == "test" else empty
-        _require_extent(record, points, self._spacing)
-        return _Cloud(record, points, sample.defect, thin(points, self._spacing), picture, shown, note)
+        thinned = thinned_cloud(record, points, self._spacing)
+        return _Cloud(record, points, sample.defect, thinned, picture, shown, note)
 
 
 class _Poses:
@@ -207,11 +192,10 @@ class _Poses:
 
     def _keypoints(self, sample: CloudSample) -> Keypoints:
         record, spacing = sample.record, self._options.voxel_size
-        _require_extent(record, sample.points, spacing)
-        thinned = thin(sample.points, spacing)
+        thinned = thinned_cloud(record, sample.points, spacing)
         if not FEWEST_POINTS <= len(thinned) <= MOST_POINTS:
             raise DataError(
-                f"{_file(record)}: {len(thinned)} points are left after thinning to {spacing * 1000:g} mm; "
+                f"{file_of(record)}: {len(thinned)} points are left after thinning to {spacing * 1000:g} mm; "
                 f"registration takes {FEWEST_POINTS} to {MOST_POINTS}.",
                 hint="Is the file in millimetres, and the object some centimetres large? "
                 "--no-register-clouds takes clouds as they are.",
@@ -228,17 +212,3 @@ class _Poses:
             "files": {role: self._cache.digests.digest(path) for role, path in record.files.items()},
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _require_extent(record: SampleRecord, points: FloatArray, spacing: float) -> None:
-    """Refuse a cloud that no grid of `spacing` holds: its unit is wrong."""
-    reach = float(np.abs(points).max())
-    if spacing > 0 and reach >= spacing * MOST_CELLS:
-        raise DataError(
-            f"{_file(record)}: the cloud reaches {reach:.3g} m from its middle.", hint="Check the unit of the file."
-        )
-
-
-def _file(record: SampleRecord) -> Path:
-    """The file that the points of a sample come from."""
-    return record.files.get("labels", record.files["xyz"])

@@ -5,9 +5,12 @@ import stat
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from lsfa_cli.errors import DataError
 from lsfa_cli.preprocessing.digests import file_digest
+
+Key = TypeVar("Key", bound=Hashable)
 
 _PIECES, _PIECE = 8, 2048
 
@@ -18,20 +21,20 @@ def identical_files(paths: Iterable[Path]) -> Mapping[Path, str]:
     Files of a size of their own, or that differ in a few pieces, are not read further. Files that cannot be read, and
     what is no regular file, are left out: whoever reads the samples reports them. A file given twice is one file.
     """
-    groups = [sorted(set(paths))]
-    for key in (_size, _pieces, _digest):
-        groups = [part for group in groups for part in _split(group, key)]
-    return {path: _digest(path) or "" for group in groups for path in group}
+    same_size = _groups(sorted(set(paths)), _size).values()
+    same_pieces = [group for paths in same_size for group in _groups(paths, _pieces).values()]
+    same = [_groups(paths, _digest) for paths in same_pieces]
+    return {path: digest for groups in same for digest, group in groups.items() for path in group}
 
 
-def _split(paths: Sequence[Path], key: Callable[[Path], Hashable]) -> list[list[Path]]:
-    """The files by a key that equal files share; those alone with theirs are left out."""
-    found: dict[Hashable, list[Path]] = defaultdict(list)
+def _groups(paths: Sequence[Path], key: Callable[[Path], Key | None]) -> dict[Key, list[Path]]:
+    """The files by a key that equal files share; those alone with theirs, or without one, are left out."""
+    found: dict[Key, list[Path]] = defaultdict(list)
     for path in paths:
         value = key(path)
         if value is not None:
             found[value].append(path)
-    return [group for group in found.values() if len(group) > 1]
+    return {value: group for value, group in found.items() if len(group) > 1}
 
 
 def _size(path: Path) -> int | None:

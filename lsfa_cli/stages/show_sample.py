@@ -7,14 +7,14 @@ from lsfa_cli.checks.base import View
 from lsfa_cli.checks.facts import facts_of, point_facts
 from lsfa_cli.datasets.base import Dataset, RasterDataset
 from lsfa_cli.datasets.folders import IncompleteError
-from lsfa_cli.errors import DataError, UnknownNameError, UsageError
+from lsfa_cli.errors import UnknownNameError, UsageError
 from lsfa_cli.figures.raw_samples import Look, sample_picture
 from lsfa_cli.figures.shading import render_cloud
-from lsfa_cli.pointcloud import thin
 from lsfa_cli.preprocessing import prepare
 from lsfa_cli.samples import PreparedSample, Sample, SampleRecord
 from lsfa_cli.settings import ExtractSettings
 from lsfa_cli.stages.check_data import view_of
+from lsfa_cli.stages.clouds import thinned_cloud
 from lsfa_cli.stages.extract import preprocess_options
 from lsfa_cli.stages.looks import CLOUD_SIZE, fact_lines, look_of, prepared_look
 
@@ -69,9 +69,7 @@ def show_sample(
 
 def _preprocessed(dataset: Dataset, category: str, view: View, settings: ExtractSettings) -> Row:
     if view.cloud is not None:
-        thinned = thin(view.cloud.points, settings.cloud_spacing)
-        if not len(thinned):
-            raise DataError(f"{view.record.name}: no point is left after thinning.", hint="Lower --cloud-spacing.")
+        thinned = thinned_cloud(view.record, view.cloud.points, settings.cloud_spacing)
         picture, _ = render_cloud(thinned, CLOUD_SIZE)
         points = point_facts(thinned)
         extent = " x ".join(f"{1000 * length:.4g}" for length in points.extent)

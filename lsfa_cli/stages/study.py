@@ -47,6 +47,10 @@ class Plan:
         """The cells of a variant and category, by seed."""
         return [one for one in self.cells if (one.variant, one.category) == (variant, category)]
 
+    def without(self, failed: Sequence[Cell]) -> "Plan":
+        """The plan without the cells that failed, of which figures of earlier data may still be there."""
+        return replace(self, cells=[one for one in self.cells if one not in failed])
+
 
 @dataclass
 class Progressed:
@@ -55,6 +59,7 @@ class Progressed:
     made: int = 0
     found: int = 0
     failures: dict[str, LsfaError] = field(default_factory=dict)
+    failed: list[Cell] = field(default_factory=list)
 
 
 def plan(around: Surroundings, study: Study, categories: Sequence[str], seeds: Sequence[int], base: Settings) -> Plan:
@@ -85,6 +90,7 @@ def run_plan(
                     result.found += 1
             except LsfaError as error:
                 result.failures[f"{one.category}, {one.variant}, seed {one.seed}"] = error
+                result.failed.append(one)
             advance(1)
     return result
 

@@ -1,5 +1,6 @@
 """One cell of a study: a variant of the method, a category and a seed, from features to figures."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -185,7 +186,7 @@ def _measure(writer: ArtifactWriter, scores: Scores) -> None:
     writer.attribute("backbones", scores.artifact.attributes["backbones"])
     writer.attribute("remarks", json.dumps(scores.remarks))
     writer.write("labels", scores.labels)
-    for name in scores.image:
+    for name in (name for name in scores.image if name in MODALITY_NAMES):
         for metric, value, sums in _figures(scores, name):
             arrays = {field.name: getattr(sums, field.name) for field in dataclasses.fields(sums)}
             arrays.pop("limit", None)
@@ -193,15 +194,15 @@ def _measure(writer: ArtifactWriter, scores: Scores) -> None:
 
 
 def _figures(scores: Scores, name: str) -> Iterator[tuple[str, float, Auroc | RegionOverlap]]:
-    """(metric, value, sums) of one score. Samples without a mask have no part in the pixel figures."""
-    images = scores.image[name]
-    try:
-        yield "i_auroc", image_auroc(images, scores.labels), image_auroc_sums(images, scores.labels)
-        if name not in scores.maps:
-            return
-        marked = scores.masked
-        maps, masks = scores.maps[name][marked], scores.masks[marked]
-        yield "p_auroc", pixel_auroc(maps, masks), pixel_auroc_sums(maps, masks).among(marked)
-        yield "aupro", aupro(maps, masks), aupro_sums(maps, masks).among(marked)
-    except UndefinedMetricError:
+    """(metric, value, sums) of one score, as far as they exist. Samples without a mask take no part in those of pixels."""
+    images, labels = scores.image[name], scores.labels
+    with contextlib.suppress(UndefinedMetricError):
+        yield "i_auroc", image_auroc(images, labels), image_auroc_sums(images, labels)
+    if name not in scores.maps:
         return
+    marked = scores.masked
+    maps, masks = scores.maps[name][marked], scores.masks[marked]
+    with contextlib.suppress(UndefinedMetricError):
+        yield "p_auroc", pixel_auroc(maps, masks), pixel_auroc_sums(maps, masks).among(marked)
+    with contextlib.suppress(UndefinedMetricError):
+        yield "aupro", aupro(maps, masks), aupro_sums(maps, masks).among(marked)

@@ -1,12 +1,17 @@
 """Studies by the command line: every one of them runs, goes on where it was, and gives equal tables for equal seeds."""
 
 import json
+import shutil
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
 import pytest
 
+from lsfa_cli.artifacts.scores import Scores
 from lsfa_cli.artifacts.store import open_artifact
+from lsfa_cli.stages.study_cells import _figures
 from lsfa_cli.studies import studies
 from tests.end_to_end.conftest import Place, runner
 
@@ -129,3 +134,30 @@ def test_a_cell_that_fails_does_not_stop_the_others(shared_place: Place) -> None
     assert "unknown backbone 'surfaces'" in done.stderr
     assert "| control" in done.stdout
     assert "| broken" not in done.stdout
+
+
+def test_figures_of_earlier_data_do_not_stand_for_a_cell_that_fails(
+    shared_place: Place, tmp_path: Path, parts: Path
+) -> None:
+    shutil.copytree(parts, tmp_path / "parts")
+    words = ("study", "own.toml", "--seeds", "1", "--category", "fitting", "--root", str(tmp_path / "parts"))
+    assert "| control" in shared_place.lsfa(*words).stdout
+    image = next((tmp_path / "parts/fitting/test/good/rgb").iterdir())
+    image.write_bytes(image.read_bytes()[:-100])
+    done = shared_place.lsfa(*words, expect=3)
+    assert "| control" not in done.stdout
+    assert "no cell of the study was measured" in done.stderr
+
+
+def test_pixel_figures_exist_without_good_test_samples() -> None:
+    masks = np.zeros((2, 8, 8), dtype=bool)
+    masks[:, 2:4, 2:4] = True
+    scores = SimpleNamespace(
+        image={"rgb": np.array([1.0, 2.0])},
+        labels=np.ones(2, dtype=np.uint8),
+        maps={"rgb": masks.astype(np.float32)},
+        masks=masks,
+        masked=np.ones(2, dtype=bool),
+    )
+    found = [(metric, value) for metric, value, _ in _figures(cast(Scores, scores), "rgb")]
+    assert found == [("p_auroc", 1.0), ("aupro", 1.0)]

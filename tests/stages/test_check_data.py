@@ -450,6 +450,16 @@ def test_missing_files_of_eyecandies(tmp_path):
     assert row.samples == count - 1
 
 
+def test_missing_labels_of_a_cloud(tmp_path):
+    write_category(tmp_path / "duck")
+    labels = sorted((tmp_path / "duck/gt").iterdir())[0]
+    labels.unlink()
+    count = len(list((tmp_path / "duck").glob("*/*.pcd")))
+    (row,) = check_data(Real3dAd(tmp_path), ["duck"], samples=1, jobs=1).categories
+    assert row.findings[0].files == (f"gt/{labels.name}",)
+    assert row.samples == count - 1
+
+
 def test_an_image_alone(clean):
     class ImageAlone(Synthetic):
         def modalities(self, category):

@@ -10,7 +10,7 @@ from lsfa_cli.datasets.synthetic import generate
 from lsfa_cli.errors import DataError, UnknownNameError, UsageError
 from lsfa_cli.settings import ExtractSettings
 from lsfa_cli.stages.show_sample import find_sample, show_sample
-from tests.datasets.real3d_trees import write_category
+from tests.datasets.real3d_trees import write_category, write_pcd
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +85,14 @@ def test_an_unorganized_cloud_and_its_thinning(tmp_path):
     assert lines[-1].startswith("thinned to 3 mm: ")
     with Image.open(tmp_path / "s.png") as picture:
         assert picture.width == 1080
+
+
+def test_a_cloud_in_a_wrong_unit_is_refused_by_name(tmp_path):
+    points = np.random.default_rng(0).normal(size=(500, 3)) * 20
+    write_pcd(tmp_path / "duck/train/a_template.pcd", points)
+    points[0] = 1e9
+    write_pcd(tmp_path / "duck/test/1_good.pcd", points)
+    dataset = Real3dAd(tmp_path)
+    category, record = find_sample(dataset, None, "test/good/1_good")
+    with pytest.raises(DataError, match=r"1_good\.pcd: the cloud reaches .* m from its middle"):
+        show_sample(dataset, category, record, tmp_path / "s.png", ExtractSettings())
