@@ -18,10 +18,10 @@ from torch.nn import functional
 
 from lsfa_cli.adaptors import check_parameters
 from lsfa_cli.errors import DataError
-from lsfa_cli.repeatable import repeatable_kernels
+from lsfa_cli.repeatable import draw_uniform, repeatable_kernels
 from lsfa_cli.samples import MODALITIES, Modality, PatchFeatures
 from lsfa_cli.standardisation import PatchSource, Standardisation, standardise
-from lsfa_cli.training_batches import Batch, batches, epoch_length, read_batch, shared_positions, shared_rows
+from lsfa_cli.training_batches import batches, epoch_length, patches_together, read_batch, shared_positions, shared_rows
 
 NetworkSize = Literal["small", "big"]
 
@@ -65,14 +65,6 @@ class MappingNetwork(nn.Module):
         widths = [inputs, *[inner] * (1 + HIDDEN_LAYERS[size]), outputs]
         with torch.random.fork_rng(devices=[]):  # layers draw from the global generator when they are made
             self.layers = nn.ModuleList(nn.Linear(before, after) for before, after in itertools.pairwise(widths))
-
-    def draw(self, generator: torch.Generator) -> None:
-        """PyTorch's usual start, as published, but seeded: uniform up to 1 / sqrt(inputs of the layer)."""
-        with torch.no_grad():
-            for layer in (module for module in self.modules() if isinstance(module, nn.Linear)):
-                bound = 1 / math.sqrt(layer.in_features)
-                layer.weight.uniform_(-bound, bound, generator=generator)
-                layer.bias.uniform_(-bound, bound, generator=generator)
 
     def forward(self, patches: Tensor) -> Tensor:
         """Every patch by itself."""
@@ -126,7 +118,7 @@ def train_mapping(
         dimensions = {modality: source[0][modality].dimension for modality in MODALITIES}
         networks = _new_networks(dimensions, options.network)
         for number, network in enumerate(networks.values()):
-            network.draw(torch.Generator().manual_seed(_seed(options.seed, number)))
+            draw_uniform(network, torch.Generator().manual_seed(_seed(options.seed, number)))
             network.to(options.device)
         losses = _descend(source, networks, standardisation, options, on_step)
     curves = {"step": np.arange(1, len(losses) + 1, dtype=np.float64), "loss": losses.sum(axis=1)}
@@ -165,7 +157,7 @@ def _descend(
     steps = options.epochs * epoch_length(len(source), options.batch_size)
     curves = np.full((steps, len(networks)), math.nan)
     for step in range(steps):
-        patches = _together(read_batch(source, next(drawn), standardisation, options.device))
+        patches = patches_together(read_batch(source, next(drawn), standardisation, options.device))
         if len(patches["xyz"]) > 0:
             losses = [
                 mapping_loss(network(patches[OTHER[modality]]), patches[modality])
@@ -184,17 +176,6 @@ def _descend(
     if steps > 0 and np.isnan(curves).all():
         raise DataError("no training sample has a position that is valid in both modalities")
     return curves
-
-
-def _together(batch: Batch) -> dict[Modality, Tensor]:
-    """The patches of all samples at the positions that both modalities share, row by row in the same order."""
-    shared = batch.shared or []
-    return {
-        modality: torch.cat(
-            [part[getattr(rows, modality)] for part, rows in zip(batch.patches[modality], shared, strict=True)]
-        )
-        for modality in MODALITIES
-    }
 
 
 class CrossModalMapping:

@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from lsfa_cli.catalog import Entry
 from lsfa_cli.errors import DataError
-from lsfa_cli.samples import FloatArray, Modality
+from lsfa_cli.samples import FloatArray
 
 RGB_WEIGHT = 0.1
 XYZ_WEIGHT = 1.0
+UFF_WEIGHT = 1.0  # of the scores of M3DM's third bank
 
 
 class ScoreStatistics(NamedTuple):
@@ -25,13 +26,13 @@ class ScoreStatistics(NamedTuple):
 
 
 class LinearOneClass(NamedTuple):
-    """A linear one-class SVM on (RGB, 3D) scores in plain numbers; M3DM's input weights are already in `weights`.
+    """A linear one-class SVM on (RGB, 3D[, UFF]) scores in plain numbers; M3DM's input weights are in `weights`.
 
-    The fused score is weights[0] * rgb + weights[1] * xyz. `offset` is the SVM's own decision threshold on that
-    score; it moves no metric and is kept for whoever wants the decision function.
+    The fused score is weights[0] * rgb + weights[1] * xyz [+ weights[2] * uff]. `offset` is the SVM's own decision
+    threshold on that score; it moves no metric and is kept for whoever wants the decision function.
     """
 
-    weights: tuple[float, float]
+    weights: tuple[float, ...]
     offset: float
 
 
@@ -47,7 +48,7 @@ def score_statistics(scores: ArrayLike) -> ScoreStatistics:
     return ScoreStatistics(mean, float(np.sqrt(squares / values.size)))
 
 
-def average(scores: Mapping[Modality, FloatArray], statistics: Mapping[Modality, ScoreStatistics]) -> NDArray[Any]:
+def average(scores: Mapping[str, FloatArray], statistics: Mapping[str, ScoreStatistics]) -> NDArray[Any]:
     """Mean over the modalities of (score - mean) / deviation, mean and deviation being those of normal samples.
 
     A modality whose normal samples all score the same has deviation 0 and no scale of its own: it is only centred,
@@ -59,7 +60,7 @@ def average(scores: Mapping[Modality, FloatArray], statistics: Mapping[Modality,
     return average_raw({modality: _calibrated(values, statistics[modality]) for modality, values in scores.items()})
 
 
-def average_raw(scores: Mapping[Modality, FloatArray]) -> NDArray[Any]:
+def average_raw(scores: Mapping[str, FloatArray]) -> NDArray[Any]:
     """Mean of the modalities' scores as they are, the literal text of the paper."""
     arrays = [np.asarray(values) for values in scores.values()]
     if not arrays:
@@ -69,34 +70,38 @@ def average_raw(scores: Mapping[Modality, FloatArray]) -> NDArray[Any]:
     return np.asarray(sum(arrays[1:], start=arrays[0]) / len(arrays))
 
 
-def fit_one_class(rgb_scores: ArrayLike, xyz_scores: ArrayLike) -> LinearOneClass:
+def fit_one_class(rgb_scores: ArrayLike, xyz_scores: ArrayLike, uff_scores: ArrayLike | None = None) -> LinearOneClass:
     """M3DM's one-class SVM on normal samples' scores, fitted by stochastic gradient with scikit-learn.
 
-    rgb_scores, xyz_scores: one value a sample (or a map pixel), any equal shape. 3D scores are weighted 1.0 and RGB
-    scores 0.1 first. Raises `DataError` when the fit does not end in finite numbers.
+    One value a sample (or a map pixel) each, any equal shape; uff_scores: of the third bank, where there is one. 3D
+    and UFF scores are weighted 1.0 and RGB scores 0.1 first. Raises `DataError` when the fit does not end in finite
+    numbers.
     """
     from sklearn.linear_model import SGDOneClassSVM
 
-    pairs = _pairs(rgb_scores, xyz_scores)
-    model = SGDOneClassSVM(nu=0.5, max_iter=1000, random_state=42).fit(pairs)
-    xyz_weight, rgb_weight = (float(value) for value in model.coef_.ravel())
-    weights = (RGB_WEIGHT * rgb_weight, XYZ_WEIGHT * xyz_weight)
+    columns = _columns(rgb_scores, xyz_scores, uff_scores)
+    model = SGDOneClassSVM(nu=0.5, max_iter=1000, random_state=42).fit(columns)
+    xyz_weight, rgb_weight, *uff_weight = (float(value) for value in model.coef_.ravel())
+    weights = (RGB_WEIGHT * rgb_weight, XYZ_WEIGHT * xyz_weight, *(UFF_WEIGHT * value for value in uff_weight))
     offset = float(np.ravel(model.offset_)[0])
     if not np.isfinite([*weights, offset]).all():
         raise DataError("the one-class SVM did not converge on these scores", hint="Use --fusion average.")
     return LinearOneClass(weights, offset)
 
 
-def one_class_score(model: LinearOneClass, rgb: FloatArray, xyz: FloatArray) -> NDArray[Any]:
-    """The SVM's `score_samples` of scores `rgb` and `xyz`, equal in shape, taken as anomaly score as published.
+def one_class_score(
+    model: LinearOneClass, rgb: FloatArray, xyz: FloatArray, uff: FloatArray | None = None
+) -> NDArray[Any]:
+    """The SVM's `score_samples` of the scores it was fitted on, equal in shape, taken as anomaly score as published.
 
-    scikit-learn means "higher is more normal"; since both weights come out positive on anomaly scores, the published
+    scikit-learn means "higher is more normal"; since the weights come out positive on anomaly scores, the published
     code uses this weighted sum as it is.
     """
-    rgb, xyz = np.asarray(rgb), np.asarray(xyz)
-    if rgb.shape != xyz.shape:
-        raise ValueError(f"RGB and 3D scores differ in shape: {rgb.shape} and {xyz.shape}")
-    return np.asarray(float(model.weights[0]) * rgb + float(model.weights[1]) * xyz)
+    scores = [np.asarray(values) for values in (rgb, xyz, uff) if values is not None]
+    if len({values.shape for values in scores}) > 1:
+        raise ValueError(f"scores differ in shape: {', '.join(str(values.shape) for values in scores)}")
+    weighted = [float(weight) * values for weight, values in zip(model.weights, scores, strict=True)]
+    return np.asarray(sum(weighted[1:], start=weighted[0]))
 
 
 def _calibrated(scores: FloatArray, statistics: ScoreStatistics) -> NDArray[Any]:
@@ -104,16 +109,19 @@ def _calibrated(scores: FloatArray, statistics: ScoreStatistics) -> NDArray[Any]
     return np.asarray((np.asarray(scores) - statistics.mean) / deviation)
 
 
-def _pairs(rgb_scores: ArrayLike, xyz_scores: ArrayLike) -> NDArray[np.float64]:
-    """Weighted (3D, RGB) pairs (n, 2), in the column order of the public code."""
-    rgb = np.asarray(rgb_scores, dtype=np.float64).ravel()
-    xyz = np.asarray(xyz_scores, dtype=np.float64).ravel()
-    if rgb.shape != xyz.shape or not rgb.size:
-        raise ValueError(f"the SVM needs equally many RGB and 3D scores, got {rgb.size} and {xyz.size}")
-    pairs = np.stack([XYZ_WEIGHT * xyz, RGB_WEIGHT * rgb], axis=1)
-    if not np.isfinite(pairs).all():
+def _columns(rgb_scores: ArrayLike, xyz_scores: ArrayLike, uff_scores: ArrayLike | None) -> NDArray[np.float64]:
+    """Weighted (3D, RGB[, UFF]) rows (n, 2 or 3), in the column order of the public code."""
+    weighted = [(XYZ_WEIGHT, xyz_scores), (RGB_WEIGHT, rgb_scores)]
+    if uff_scores is not None:
+        weighted.append((UFF_WEIGHT, uff_scores))
+    columns = [weight * np.asarray(scores, dtype=np.float64).ravel() for weight, scores in weighted]
+    sizes = [column.size for column in columns]
+    if len(set(sizes)) > 1 or not sizes[0]:
+        raise ValueError(f"the SVM needs equally many scores of every bank, got {' and '.join(map(str, sizes))}")
+    rows = np.stack(columns, axis=1)
+    if not np.isfinite(rows).all():
         raise ValueError("scores to fit on must be finite")
-    return pairs
+    return rows
 
 
 FUSIONS: dict[str, Entry] = {

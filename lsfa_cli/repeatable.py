@@ -1,11 +1,13 @@
-"""Torch's deterministic kernels, for as long as training runs."""
+"""Training that repeats: torch's deterministic kernels for as long as it runs, and a seeded start."""
 
 import contextlib
+import math
 import os
 from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import nn
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
@@ -46,3 +48,12 @@ def _products_are_repeatable(device: str) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def draw_uniform(module: nn.Module, generator: torch.Generator) -> None:
+    """PyTorch's usual start of the linear layers of a module, but seeded: uniform up to 1 / sqrt(inputs)."""
+    with torch.no_grad():
+        for layer in (part for part in module.modules() if isinstance(part, nn.Linear)):
+            bound = 1 / math.sqrt(layer.in_features)
+            layer.weight.uniform_(-bound, bound, generator=generator)
+            layer.bias.uniform_(-bound, bound, generator=generator)

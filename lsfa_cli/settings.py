@@ -101,9 +101,10 @@ class ExtractSettings(StageSettings):
 class AdaptSettings(StageSettings):
     """Adaptors, losses and training (METHOD 3), or another method's training in their place."""
 
-    method: Literal["lsfa", "cfm"] = Field(
+    method: Literal["lsfa", "cfm", "uff"] = Field(
         "lsfa",
-        description="What is trained: adaptors (lsfa), or networks that predict each modality from the other (cfm).",
+        description="What is trained: adaptors (lsfa), networks that predict each modality from the other (cfm), or "
+        "M3DM's fused features for a third bank (uff).",
     )
     adaptor: str = Field("encoder_1", description="Adaptor (Table 7): linear, conv1x1, encoder_1, encoder_2.")
     start: Literal["identity", "random"] = Field(
@@ -150,21 +151,25 @@ class AdaptSettings(StageSettings):
     cfm_epochs: int = Field(50, ge=0, description="Epochs of CFM; 0 leaves the networks as they start.")
     cfm_batch_size: int = Field(4, ge=1, description="Samples a step of CFM (its authors: 2 for eyecandies).")
     cfm_learning_rate: float = Field(1e-3, gt=0, description="Learning rate of CFM's Adam.")
+    uff_epochs: int = Field(3, ge=0, description="Epochs of M3DM's fused features; 0 leaves them as they start.")
+    uff_batch_size: int = Field(16, ge=1, description="Samples a step of M3DM's fused features.")
+    uff_learning_rate: float = Field(3e-3, gt=0, description="Peak learning rate of M3DM's AdamW.")
 
     def without_effect(self) -> set[str]:
-        """The settings of the other method.
+        """The settings of the other methods.
 
         LSFA's adaptors do not record their method: those made when there was no other one stay up to date.
         """
         fields = set(type(self).model_fields)
-        cfm = {name for name in fields if name.startswith("cfm_")}
-        if self.method == "cfm":
-            return fields - cfm - {"method", "train_samples"} - set(StageSettings.model_fields)
-        return cfm | {"method"}
+        own = {name for name in fields if name.startswith(f"{self.method}_")}
+        others = {name for name in fields if name.startswith(("cfm_", "uff_"))} - own
+        if self.method == "lsfa":
+            return others | {"method"}
+        return fields - own - {"method", "train_samples"} - set(StageSettings.model_fields)
 
     def untrained(self) -> "AdaptSettings":
         """The control: networks that start at random and are never trained."""
-        return self.model_copy(update={"start": "random", "steps": 0, "cfm_epochs": 0})
+        return self.model_copy(update={"start": "random", "steps": 0, "cfm_epochs": 0, "uff_epochs": 0})
 
 
 class BankSettings(StageSettings):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lsfa_cli.projection import repeat_index
-from lsfa_cli.samples import Modality, PatchFeatures
+from lsfa_cli.samples import MODALITIES, Modality, PatchFeatures
 from lsfa_cli.standardisation import PatchSource, Standardisation
 
 
@@ -104,6 +104,15 @@ def read_batch(
             rows = shared_rows(features["rgb"], features["xyz"])
             shared.append(SharedRows(*(torch.from_numpy(row).to(device) for row in rows)))
     return Batch(tuple(int(sample) for sample in samples), patches, shared)
+
+
+def patches_together(batch: Batch) -> dict[Modality, Tensor]:
+    """The patches of all samples of a batch at their shared positions, (N, D) each, row by row at the same place."""
+    shared = batch.shared or []
+    return {
+        modality: torch.cat([part[rows[place]] for part, rows in zip(batch.patches[modality], shared, strict=True)])
+        for place, modality in enumerate(MODALITIES)
+    }
 
 
 def adapt_patches(adaptor: nn.Module, patches: Sequence[Tensor]) -> list[Tensor]:

@@ -86,6 +86,18 @@ def test_one_class_equals_scikit_learn(shape: tuple[int, ...]) -> None:
     assert min(model.weights) > 0  # larger distances, larger score
 
 
+def test_one_class_of_three_banks_equals_scikit_learn() -> None:
+    rng = np.random.default_rng(4)
+    rgb, xyz, uff = rng.gamma(4.0, 2.0, (4, 50)), rng.gamma(4.0, 0.5, (4, 50)), rng.gamma(4.0, 0.7, (4, 50))
+    model = fit_one_class(rgb, xyz, uff)
+    rows = np.stack([1.0 * xyz.ravel(), 0.1 * rgb.ravel(), 1.0 * uff.ravel()], axis=1)
+    expected = SGDOneClassSVM(nu=0.5, max_iter=1000, random_state=42).fit(rows)
+    np.testing.assert_allclose(one_class_score(model, rgb, xyz, uff).ravel(), expected.score_samples(rows), rtol=1e-10)
+    assert len(model.weights) == 3
+    by_hand = LinearOneClass((0.5, 2.0, 3.0), 0.0)
+    assert one_class_score(by_hand, np.array([2.0]), np.array([1.0]), np.array([10.0])) == [33.0]
+
+
 def test_one_class_is_repeatable() -> None:
     rng = np.random.default_rng(3)
     rgb, xyz = rng.random(30), rng.random(30)
@@ -102,8 +114,12 @@ def test_bad_input_is_refused() -> None:
         average_raw({"rgb": ones, "xyz": np.ones(4)})
     with pytest.raises(ValueError, match="differ in shape"):
         one_class_score(LinearOneClass((1.0, 1.0), 0.0), ones, np.ones(4))
+    with pytest.raises(ValueError, match="differ in shape"):
+        one_class_score(LinearOneClass((1.0, 1.0, 1.0), 0.0), ones, ones, np.ones(4))
     with pytest.raises(ValueError, match="equally many"):
         fit_one_class(ones, np.ones(4))
+    with pytest.raises(ValueError, match="equally many"):
+        fit_one_class(ones, ones, np.ones(4))
     with pytest.raises(ValueError, match="equally many"):
         fit_one_class([], [])
     with pytest.raises(ValueError, match="finite"):

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from lsfa_cli.artifacts.store import Artifact, ArtifactWriter
 from lsfa_cli.samples import MODALITIES, Modality
 
-LSFA, CFM = "lsfa", "cfm"
+LSFA, CFM, UFF = "lsfa", "cfm", "uff"
+_LENGTH = {LSFA: "steps", CFM: "cfm_epochs", UFF: "uff_epochs"}
 
 
 def adaptor_method(artifact: Artifact) -> str:
@@ -19,7 +20,7 @@ def adaptor_method(artifact: Artifact) -> str:
 
 def is_trained(artifact: Artifact) -> bool:
     """Whether it was trained at all; if not, it is as it started."""
-    return bool(artifact.settings["cfm_epochs" if adaptor_method(artifact) == CFM else "steps"] > 0)
+    return bool(artifact.settings[_LENGTH[adaptor_method(artifact)]] > 0)
 
 
 def write_adaptor(

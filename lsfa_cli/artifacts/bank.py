@@ -27,8 +27,8 @@ class BankData:
     map_statistics: tuple[float, float]
 
 
-def write_bank(writer: ArtifactWriter, modality: Modality, bank: BankData) -> None:
-    """Write one modality's bank."""
+def write_bank(writer: ArtifactWriter, modality: str, bank: BankData) -> None:
+    """Write one modality's bank, or that of the fused features."""
     writer.write(f"{modality}/entries", bank.entries)
     writer.write(f"{modality}/indices", bank.indices)
     writer.write(f"{modality}/standardisation", bank.standardisation)
@@ -43,8 +43,8 @@ def write_statistics(
     writer.write(f"{name}/map_statistics", pixels)
 
 
-def read_bank(artifact: Artifact, modality: Modality) -> BankData:
-    """Read one modality's bank."""
+def read_bank(artifact: Artifact, modality: str) -> BankData:
+    """Read one modality's bank, or that of the fused features."""
     return BankData(
         artifact.read(f"{modality}/entries"),
         artifact.read(f"{modality}/indices"),

@@ -93,7 +93,7 @@ FEATURES = Schema(
 ADAPTOR = Schema(
     "adaptor",
     2,
-    "Trained adaptors, or CFM's networks, and how training went (METHOD 3).",
+    "Trained adaptors, or another method's networks, and how training went (METHOD 3).",
     (
         DataSet("*/standardisation", ("2",), "float64", "mean and deviation of the training patches' values"),
         DataSet(
@@ -119,11 +119,17 @@ BANK = Schema(
         DataSet("*/image_statistics", ("2",), "float64", "mean and deviation of normal samples' image scores"),
         DataSet("*/map_statistics", ("2",), "float64", "mean and deviation over the pixels of normal maps, or groups"),
         DataSet("normal/names", ("n",), "text", "the normal samples of the calibration"),
-        DataSet("normal/image/*", ("n",), "float64", "their image scores, by modality; of CFM also fused"),
+        DataSet("normal/image/*", ("n",), "float64", "their image scores, by modality; of CFM also fused, of M3DM uff"),
         DataSet(
-            "one_class/image", ("3",), "float64", "one-class SVM on image scores: weights (rgb, xyz), offset", False
+            "one_class/image",
+            ("3",),
+            "float64",
+            "one-class SVM on image scores: weights (rgb, xyz[, uff]), offset",
+            False,
         ),
-        DataSet("one_class/map", ("3",), "float64", "one-class SVM on map values: weights (rgb, xyz), offset", False),
+        DataSet(
+            "one_class/map", ("3",), "float64", "one-class SVM on map values: weights (rgb, xyz[, uff]), offset", False
+        ),
     ),
     {
         "category": "name of the category",
@@ -141,8 +147,8 @@ SCORES = Schema(
         DataSet("defects", ("n",), "text", "defect kind, `good` where there is none"),
         DataSet("masks", ("n", "S", "S"), "bool", "defect pixels", False),
         DataSet("masked", ("n",), "bool", "whose defects are marked; all where this is absent", False),
-        DataSet("image/*", ("n",), "float64", "image scores: rgb, xyz, fused"),
-        DataSet("maps/*", ("n", "S", "S"), "float32", "anomaly maps: rgb, xyz, fused", False),
+        DataSet("image/*", ("n",), "float64", "image scores: rgb, xyz, fused; of M3DM also uff, its third bank"),
+        DataSet("maps/*", ("n", "S", "S"), "float32", "anomaly maps: rgb, xyz, fused; of M3DM also uff", False),
         DataSet("points/offsets", ("n+1",), "int64", "cloud i has the points from offsets[i] on", False),
         DataSet("points/defect", ("P",), "bool", "cloud: points on a defect, in the file's order", False),
         DataSet("points/xyz", ("P",), "float32", "cloud: scores of its points", False),
@@ -152,7 +158,7 @@ SCORES = Schema(
     {
         "dataset": "name of the data set",
         "category": "name of the category",
-        "method": "what made the scores: LSFA, baseline (no adaptor), control (untrained adaptor), CFM or CFM control",
+        "method": "what made the scores: LSFA, baseline (no adaptor), control (untrained adaptor), CFM, M3DM, ...",
         "backbones": "JSON: modality -> what made its features",
         "remarks": "JSON: what a reader of the figures must know, such as a training that was stopped",
     },

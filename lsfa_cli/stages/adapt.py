@@ -5,15 +5,17 @@ from dataclasses import fields
 from pathlib import Path
 
 from lsfa_cli.adaptors import ADAPTORS
-from lsfa_cli.artifacts.adaptor import CFM, write_adaptor
+from lsfa_cli.artifacts.adaptor import CFM, UFF, write_adaptor
 from lsfa_cli.artifacts.features import Features, open_features
 from lsfa_cli.artifacts.store import ArtifactWriter
 from lsfa_cli.catalog import lookup
 from lsfa_cli.errors import UnknownNameError
 from lsfa_cli.losses import LOSSES
 from lsfa_cli.settings import AdaptSettings
-from lsfa_cli.stages.crossmodal import require_both, write_mapping
+from lsfa_cli.stages.crossmodal import write_mapping
+from lsfa_cli.stages.fused_features import write_fusion
 from lsfa_cli.stages.making import Mode, Outcome, make
+from lsfa_cli.stages.methods import require_modalities
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.recorded import device_of, recorded
 from lsfa_cli.training import TrainingOptions, train
@@ -31,12 +33,13 @@ def adapt(
     options = training_options(settings)
     with open_features(features_file) as features:
         features.limit_training(settings.train_samples, settings.seed)
-        if settings.method == CFM:
-            require_both(features, settings.modality)
+        require_modalities(features, settings.method, settings.modality)
 
         def write(writer: ArtifactWriter, progress: Progress) -> str:
             if settings.method == CFM:
                 return write_mapping(features, settings, writer, progress)
+            if settings.method == UFF:
+                return write_fusion(features, settings, writer, progress)
             return _train(features, options, settings.modality, writer, progress)
 
         return make(

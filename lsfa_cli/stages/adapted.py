@@ -4,12 +4,13 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lsfa_cli.adaptors import FittedAdaptor, load_adaptor
-from lsfa_cli.artifacts.adaptor import adaptor_modalities, read_pair, read_parameters
+from lsfa_cli.artifacts.adaptor import UFF, adaptor_method, adaptor_modalities, read_pair, read_parameters
 from lsfa_cli.artifacts.features import NO_GRID, Features, SplitFeatures
 from lsfa_cli.artifacts.lineage import require_made_from
 from lsfa_cli.artifacts.store import Artifact, open_artifact
@@ -29,6 +30,22 @@ def open_adaptor(path: Path | None, features: Features) -> Iterator[Artifact | N
     with open_artifact(path, "adaptor") as artifact:
         require_made_from(artifact, "features", features.artifact, f"lsfa adapt --category {features.category}")
         yield artifact
+
+
+class PatchSplit(Protocol):
+    """One split's patches that go into a bank or are compared with it."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        ...
+
+    def __getitem__(self, index: int) -> PatchFeatures:
+        """The patches of one sample."""
+        ...
+
+    def counts(self) -> NDArray[np.int64]:
+        """How many patches each sample gives."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -84,7 +101,7 @@ def fitted_adaptors(
     *,
     bank: Artifact | None = None,
 ) -> dict[Modality, FittedAdaptor]:
-    """The adaptors to apply, on a device; without an adaptor artifact they standardise only.
+    """The adaptors to apply, on a device; without an adaptor artifact they standardise only, and so with M3DM's.
 
     bank: where that standardisation is recorded; without one it is measured, which reads all training patches.
     """
@@ -101,6 +118,10 @@ def fitted_adaptors(
             f"{adaptor.path} has no {missing[0]} adaptor",
             hint=f"Use --modality {adaptor_modalities(adaptor)[0]}, or run: lsfa adapt --category {features.category}",
         )
+    if adaptor_method(adaptor) == UFF:
+        return {
+            modality: FittedAdaptor(None, *read_pair(adaptor, f"{modality}/standardisation")) for modality in modalities
+        }
     return {modality: _load(train, adaptor, modality, device) for modality in modalities}
 
 
@@ -129,7 +150,7 @@ class SplitScores:
 
 
 def score_split(
-    samples: AdaptedSplit, bank: MemoryBank, advance: Advance, *, owners: NDArray[np.int64] | None = None
+    samples: PatchSplit, bank: MemoryBank, advance: Advance, *, owners: NDArray[np.int64] | None = None
 ) -> SplitScores:
     """Score every sample of a split against a bank (METHOD 4, 3 and 4).
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lsfa_cli.artifacts.adaptor import CFM, UFF, adaptor_method
 from lsfa_cli.artifacts.bank import BankData, write_bank, write_normal
 from lsfa_cli.artifacts.features import Features, open_features
 from lsfa_cli.artifacts.store import Artifact, ArtifactWriter
@@ -14,13 +15,16 @@ from lsfa_cli.errors import DataError
 from lsfa_cli.fusion import fit_one_class, score_statistics
 from lsfa_cli.maps import score_maps
 from lsfa_cli.memory_bank import MemoryBank
-from lsfa_cli.samples import Modality, Split
+from lsfa_cli.samples import MODALITIES, Split
 from lsfa_cli.settings import BankSettings
-from lsfa_cli.stages.adapted import AdaptedSplit, SplitScores, fitted_adaptors, open_adaptor, score_split
-from lsfa_cli.stages.crossmodal import is_mapping, require_both, write_calibration
+from lsfa_cli.stages.adapted import PatchSplit, SplitScores, fitted_adaptors, open_adaptor, score_split
+from lsfa_cli.stages.crossmodal import write_calibration
+from lsfa_cli.stages.fused_features import bank_splits, fitted_fusion
 from lsfa_cli.stages.making import Mode, Outcome, make
+from lsfa_cli.stages.methods import require_modalities
 from lsfa_cli.stages.progress import Progress, so_far
 from lsfa_cli.stages.recorded import device_of, recorded
+from lsfa_cli.standardisation import Standardisation
 
 
 def bank(
@@ -38,11 +42,10 @@ def bank(
         inputs = {"features": features.artifact.content_hash}
         if adaptor is not None:
             inputs["adaptor"] = adaptor.content_hash
-        if is_mapping(adaptor):
-            require_both(features, settings.modality)
+            require_modalities(features, adaptor_method(adaptor), settings.modality)
 
         def write(writer: ArtifactWriter, progress: Progress) -> str:
-            if adaptor is not None and is_mapping(adaptor):
+            if adaptor is not None and adaptor_method(adaptor) == CFM:
                 return write_calibration(features, adaptor, settings, writer, progress)
             return _Building(features, adaptor, settings, writer, progress).run()
 
@@ -77,48 +80,50 @@ class _Building:
             )
         if settings.rgb_foreground and "rgb" not in modalities:
             progress.warn("no image patches: rgb_foreground changes nothing")
-        self._adaptors = fitted_adaptors(features, adaptor, modalities, device_of(settings.device))
+        device = device_of(settings.device)
+        self._adaptors = fitted_adaptors(features, adaptor, modalities, device)
+        self._fusion = fitted_fusion(features, adaptor, device)
         # normal samples: the validation split, or training samples scored without their own patches
         self._calibration: Split = "validation" if features.has("validation") else "train"
 
     def run(self) -> str:
         self._writer.attribute("category", self._features.category)
         self._writer.attribute("calibration", self._calibration)
-        normal: dict[Modality, SplitScores] = {}
-        training: dict[Modality, SplitScores] = {}
+        normal: dict[str, SplitScores] = {}
+        training: dict[str, SplitScores] = {}
         sizes = []
-        for modality in self._adaptors:
-            entries, indices, owners = self._choose(modality)
+        for name in (*self._adaptors, *([UFF] if self._fusion else [])):
+            entries, indices, owners = self._choose(name)
             memory = MemoryBank(entries)
             leave_out = owners if self._calibration == "train" else None
-            normal[modality] = self._score(self._calibration, modality, memory, leave_out)
+            normal[name] = self._score(self._calibration, name, memory, leave_out)
             if self._settings.ocsvm:
-                training[modality] = self._score("train", modality, memory, None)
-            write_bank(self._writer, modality, self._bank_data(modality, entries, indices, normal[modality]))
-            sizes.append(f"{modality} {len(entries):,} of {self._total(modality):,} patches")
+                training[name] = self._score("train", name, memory, None)
+            write_bank(self._writer, name, self._bank_data(name, entries, indices, normal[name]))
+            sizes.append(f"{name} {len(entries):,} of {self._total(name):,} patches")
         names = self._features.split(self._calibration).names
-        write_normal(self._writer, names, {modality: scores.image for modality, scores in normal.items()})
-        if len(training) == 2:
+        write_normal(self._writer, names, {name: scores.image for name, scores in normal.items()})
+        if len(training) > 1:
             self._write_one_class(training)
         elif self._settings.ocsvm:
             self._progress.warn("one modality alone: no one-class SVM, its own score is the result")
         return ", ".join(sizes)
 
-    def _split(self, split: Split, modality: Modality) -> AdaptedSplit:
-        foreground = self._settings.rgb_foreground
-        return AdaptedSplit(self._features.split(split), modality, self._adaptors[modality], foreground)
+    def _split(self, split: Split, name: str) -> PatchSplit:
+        samples = self._features.split(split)
+        return bank_splits(samples, self._adaptors, self._fusion, foreground=self._settings.rgb_foreground)[name]
 
-    def _total(self, modality: Modality) -> int:
-        return int(self._split("train", modality).counts().sum())
+    def _total(self, name: str) -> int:
+        return int(self._split("train", name).counts().sum())
 
-    def _choose(self, modality: Modality) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    def _choose(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
         """The bank's entries (M, D), which training patches they are (M,), and of which sample (M,)."""
-        split = self._split("train", modality)
+        split = self._split("train", name)
         ends = np.cumsum(split.counts())
         total = int(ends[-1])
         if total == 0:
-            raise DataError(f"{self._features.category}: no {modality} patch of any training sample touches the part")
-        indices = self._coreset(split, total, modality)
+            raise DataError(f"{self._features.category}: no {name} patch of any training sample touches the part")
+        indices = self._coreset(split, total, name)
         owners = np.searchsorted(ends, indices, side="right").astype(np.int64)
         entries = np.empty((len(indices), 0), dtype=np.float32)
         for sample in np.unique(owners):
@@ -130,17 +135,17 @@ class _Building:
             entries[chosen] = values[indices[chosen] - start]
         return entries, indices, owners
 
-    def _coreset(self, split: AdaptedSplit, total: int, modality: Modality) -> NDArray[np.int64]:
+    def _coreset(self, split: PatchSplit, total: int, name: str) -> NDArray[np.int64]:
         if self._settings.coreset == "all":
             return np.arange(total, dtype=np.int64)
         count = coreset_count(total, self._settings.coreset_ratio)
         if self._settings.coreset == "random":
             return random_coreset(total, count, self._settings.seed)
         points = self._projected(split, total)
-        with self._progress.track(f"coreset {self._features.category} {modality}", count) as advance:
+        with self._progress.track(f"coreset {self._features.category} {name}", count) as advance:
             return greedy_coreset(points, count, progress=so_far(advance))
 
-    def _projected(self, split: AdaptedSplit, total: int) -> NDArray[np.float32]:
+    def _projected(self, split: PatchSplit, total: int) -> NDArray[np.float32]:
         """All training patches in the few dimensions in which the coreset is chosen; whole they never lie together."""
         points: NDArray[np.float32] | None = None
         start = 0
@@ -157,11 +162,9 @@ class _Building:
             raise DataError(f"{self._features.category}: no training samples")
         return points
 
-    def _score(
-        self, name: Split, modality: Modality, memory: MemoryBank, owners: NDArray[np.int64] | None
-    ) -> SplitScores:
-        split = self._split(name, modality)
-        what = f"calibrate {self._features.category} {modality}"
+    def _score(self, split_name: Split, name: str, memory: MemoryBank, owners: NDArray[np.int64] | None) -> SplitScores:
+        split = self._split(split_name, name)
+        what = f"calibrate {self._features.category} {name}"
         with self._progress.track(what, len(split)) as advance:
             return score_split(split, memory, advance, owners=owners)
 
@@ -172,20 +175,23 @@ class _Building:
         return score_maps(np.stack(scores.patches), size=self._features.image_size, sigma=self._settings.blur_sigma)
 
     def _bank_data(
-        self, modality: Modality, entries: NDArray[np.float32], indices: NDArray[np.int64], normal: SplitScores
+        self, name: str, entries: NDArray[np.float32], indices: NDArray[np.int64], normal: SplitScores
     ) -> BankData:
-        fitted = self._adaptors[modality]
+        # Fused features are taken as they are: what goes into them is standardised.
+        standardisation: dict[str, Standardisation] = {UFF: Standardisation(0.0, 1.0)}
+        standardisation |= {modality: adaptor.standardisation for modality, adaptor in self._adaptors.items()}
         return BankData(
             entries,
             indices,
-            fitted.standardisation,
+            standardisation[name],
             score_statistics(normal.image),
             score_statistics(self._maps(normal)),
         )
 
-    def _write_one_class(self, training: Mapping[Modality, SplitScores]) -> None:
+    def _write_one_class(self, training: Mapping[str, SplitScores]) -> None:
         """M3DM's classifiers: fitted on all training samples against the bank that holds their own patches."""
-        image = fit_one_class(training["rgb"].image, training["xyz"].image)
-        pixels = fit_one_class(self._maps(training["rgb"]).reshape(-1), self._maps(training["xyz"]).reshape(-1))
+        scores = [training[name] for name in (*MODALITIES, UFF) if name in training]
+        image = fit_one_class(*(one.image for one in scores))
+        pixels = fit_one_class(*(self._maps(one).reshape(-1) for one in scores))
         for name, model in (("image", image), ("map", pixels)):
             self._writer.write(f"one_class/{name}", (*model.weights, model.offset))

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from lsfa_cli.artifacts.adaptor import CFM, adaptor_method, read_pair, read_parameters, write_adaptor
+from lsfa_cli.artifacts.adaptor import read_pair, read_parameters, write_adaptor
 from lsfa_cli.artifacts.bank import write_normal, write_statistics
 from lsfa_cli.artifacts.features import Features
 from lsfa_cli.artifacts.scores import FUSED
 from lsfa_cli.artifacts.store import Artifact, ArtifactWriter
 from lsfa_cli.crossmodal import CrossModalMapping, MappingOptions, load_mapping, mapped_image_scores, train_mapping
-from lsfa_cli.errors import ArtifactError, UsageError
+from lsfa_cli.errors import ArtifactError
 from lsfa_cli.fusion import score_statistics
 from lsfa_cli.maps import score_maps
 from lsfa_cli.samples import MODALITIES, Split
@@ -22,26 +22,6 @@ from lsfa_cli.stages.recorded import device_of
 from lsfa_cli.standardisation import Standardisation
 
 FINISHED = "finished"
-
-
-def is_mapping(adaptor: Artifact | None) -> bool:
-    """Whether the adaptor artifact holds CFM's networks."""
-    return adaptor is not None and adaptor_method(adaptor) == CFM
-
-
-def require_both(features: Features, choice: str) -> None:
-    """CFM has nothing to compare one modality with. Raises UsageError."""
-    if choice != "both":
-        raise UsageError(
-            f"CFM predicts each modality from the other, and --modality {choice} leaves one",
-            hint=f"Use --modality both; lsfa report --modality {choice} shows its rows alone. Or use --method lsfa.",
-        )
-    present = features.split("train").modalities
-    if len(present) < len(MODALITIES):
-        raise UsageError(
-            f"CFM predicts each modality from the other, and {features.artifact.path} has {present[0]} features alone",
-            hint="Use --method lsfa, or extract both: lsfa extract --modality both",
-        )
 
 
 def write_mapping(features: Features, settings: AdaptSettings, writer: ArtifactWriter, progress: Progress) -> str:

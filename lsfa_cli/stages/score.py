@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lsfa_cli.artifacts.adaptor import CFM, adaptor_method, is_trained, read_pair
+from lsfa_cli.artifacts.adaptor import CFM, UFF, adaptor_method, is_trained, read_pair
 from lsfa_cli.artifacts.bank import bank_modalities, read_bank, write_normal
 from lsfa_cli.artifacts.features import Features, open_features
 from lsfa_cli.artifacts.lineage import require_made_from
@@ -21,9 +21,11 @@ from lsfa_cli.maps import score_maps
 from lsfa_cli.memory_bank import MemoryBank
 from lsfa_cli.samples import MODALITIES, Modality
 from lsfa_cli.settings import ScoreSettings
-from lsfa_cli.stages.adapted import AdaptedSplit, fitted_adaptors, open_adaptor, score_split
-from lsfa_cli.stages.crossmodal import is_mapping, require_both, write_mapped_scores
+from lsfa_cli.stages.adapted import fitted_adaptors, open_adaptor, score_split
+from lsfa_cli.stages.crossmodal import write_mapped_scores
+from lsfa_cli.stages.fused_features import bank_splits, fitted_fusion
 from lsfa_cli.stages.making import Mode, Outcome, make
+from lsfa_cli.stages.methods import require_modalities
 from lsfa_cli.stages.points import write_points
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.recorded import device_of, recorded
@@ -31,15 +33,18 @@ from lsfa_cli.stages.recorded import device_of, recorded
 # What the numbers are called in tables, and what that means.
 LSFA, BASELINE_METHOD, CONTROL_METHOD = "LSFA", "baseline", "control"
 CFM_METHOD, CFM_CONTROL = "CFM", "CFM control"
+M3DM_METHOD, M3DM_CONTROL = "M3DM", "M3DM control"
 METHODS: Mapping[str, str] = {
     LSFA: "trained adaptors",
     BASELINE_METHOD: "PatchCore, no adaptor",
     CONTROL_METHOD: "adaptors as they started, never trained",
     CFM_METHOD: "crossmodal feature mapping, no bank",
     CFM_CONTROL: "its networks as they started, never trained",
+    M3DM_METHOD: "banks of both modalities and of fused features",
+    M3DM_CONTROL: "its fused features as they started, never trained",
 }
 
-Arrays = Mapping[Modality, NDArray[np.floating]]
+Arrays = Mapping[str, NDArray[np.floating]]
 
 
 def score(
@@ -61,8 +66,8 @@ def score(
         mend = f"lsfa bank --category {features.category}"
         require_made_from(bank, "features", features.artifact, mend)
         require_made_from(bank, "adaptor", adaptor, mend)
-        if is_mapping(adaptor):
-            require_both(features, settings.modality)
+        if adaptor is not None:
+            require_modalities(features, adaptor_method(adaptor), settings.modality)
         inputs = {"features": features.artifact.content_hash, "bank": bank.content_hash}
         if adaptor is not None:
             inputs["adaptor"] = adaptor.content_hash
@@ -92,7 +97,7 @@ def _write(
     if not features.has("test"):
         raise DataError(f"{features.artifact.path} has no test samples to score")
     _write_samples(features, adaptor, writer)
-    if adaptor is not None and is_mapping(adaptor):
+    if adaptor is not None and adaptor_method(adaptor) == CFM:
         write_mapped_scores(features, adaptor, bank, settings, writer, progress)
         return f"{len(features.split('test'))} samples, {method_name(adaptor)}"
     return _write_distances(features, adaptor, bank, settings, writer, progress)
@@ -126,23 +131,23 @@ def _write_distances(
     """Write the scores of the test samples: distances to the memory banks."""
     test = features.split("test")
     modalities = _modalities(bank, settings)
-    adaptors = fitted_adaptors(features, adaptor, modalities, device_of(settings.device), bank=bank)
-    image: dict[Modality, NDArray[np.float64]] = {}
-    maps: dict[Modality, NDArray[np.float32]] = {}
+    device = device_of(settings.device)
     foreground, sigma = bool(bank.settings["rgb_foreground"]), float(bank.settings["blur_sigma"])
-    with progress.track(f"score {features.category}", len(test) * len(modalities)) as advance:
-        for modality in modalities:
-            memory = MemoryBank(read_bank(bank, modality).entries)
-            samples = AdaptedSplit(test, modality, adaptors[modality], foreground)
-            scores = score_split(samples, memory, advance)
-            image[modality] = scores.image
-            writer.write(f"image/{modality}", image[modality])
+    adaptors = fitted_adaptors(features, adaptor, modalities, device, bank=bank)
+    splits = bank_splits(test, adaptors, fitted_fusion(features, adaptor, device), foreground=foreground)
+    image: dict[str, NDArray[np.float64]] = {}
+    maps: dict[str, NDArray[np.float32]] = {}
+    with progress.track(f"score {features.category}", len(test) * len(splits)) as advance:
+        for name, samples in splits.items():
+            scores = score_split(samples, MemoryBank(read_bank(bank, name).entries), advance)
+            image[name] = scores.image
+            writer.write(f"image/{name}", image[name])
             if features.is_cloud:
                 write_points(writer, features, scores.patches)
                 continue
-            maps[modality] = score_maps(np.stack(scores.patches), size=features.image_size, sigma=sigma)
-            writer.write(f"maps/{modality}", maps[modality], compress=True)
-    normal = {modality: bank.read(f"normal/image/{modality}") for modality in modalities}
+            maps[name] = score_maps(np.stack(scores.patches), size=features.image_size, sigma=sigma)
+            writer.write(f"maps/{name}", maps[name], compress=True)
+    normal = {name: bank.read(f"normal/image/{name}") for name in splits}
     normal_image: dict[str, NDArray[np.floating]] = dict(normal.items())
     if len(modalities) == len(MODALITIES):
         images = _Fusing(settings.fusion, "image", bank)
@@ -154,12 +159,13 @@ def _write_distances(
 
 
 def method_name(adaptor: Artifact | None) -> str:
-    """What made the scores: LSFA, its baseline without an adaptor, the control that never trained, or CFM."""
+    """What made the scores: LSFA, its baseline without an adaptor, a control, or another method."""
     if adaptor is None:
         return BASELINE_METHOD
-    if adaptor_method(adaptor) == CFM:
-        return CFM_METHOD if is_trained(adaptor) else CFM_CONTROL
-    return LSFA if is_trained(adaptor) else CONTROL_METHOD
+    trained, untrained = {CFM: (CFM_METHOD, CFM_CONTROL), UFF: (M3DM_METHOD, M3DM_CONTROL)}.get(
+        adaptor_method(adaptor), (LSFA, CONTROL_METHOD)
+    )
+    return trained if is_trained(adaptor) else untrained
 
 
 def _remarks(adaptor: Artifact | None) -> list[str]:
@@ -193,13 +199,13 @@ class _Fusing:
     bank: Artifact
 
     def fuse(self, scores: Arrays) -> NDArray[np.floating]:
-        """One score a sample, or one map a sample, from those of both modalities."""
+        """One score a sample, or one map a sample, from those of all banks."""
         if self.fusion == "average_raw":
             return average_raw(scores)
         if self.fusion == "average":
-            return average(scores, {modality: self._statistics(modality) for modality in scores})
-        first, second, offset = self.bank.read(f"one_class/{self.kind}")
-        return one_class_score(LinearOneClass((first, second), offset), scores["rgb"], scores["xyz"])
+            return average(scores, {name: self._statistics(name) for name in scores})
+        *weights, offset = self.bank.read(f"one_class/{self.kind}")
+        return one_class_score(LinearOneClass(tuple(weights), offset), scores["rgb"], scores["xyz"], scores.get(UFF))
 
-    def _statistics(self, modality: Modality) -> ScoreStatistics:
-        return ScoreStatistics(*read_pair(self.bank, f"{modality}/{self.kind}_statistics"))
+    def _statistics(self, name: str) -> ScoreStatistics:
+        return ScoreStatistics(*read_pair(self.bank, f"{name}/{self.kind}_statistics"))

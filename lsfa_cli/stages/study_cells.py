@@ -194,7 +194,7 @@ def _measure(writer: ArtifactWriter, scores: Scores) -> None:
 
 
 def _figures(scores: Scores, name: str) -> Iterator[tuple[str, float, Auroc | RegionOverlap]]:
-    """(metric, value, sums) of one score, as far as they exist. Samples without a mask take no part in those of pixels."""
+    """(metric, value, sums) of one score, as far as they exist. Those of pixels are over samples that have a mask."""
     images, labels = scores.image[name], scores.labels
     with contextlib.suppress(UndefinedMetricError):
         yield "i_auroc", image_auroc(images, labels), image_auroc_sums(images, labels)

@@ -76,6 +76,9 @@ def test_the_methods_are_compared_with_patchcore() -> None:
     assert made["PatchCore"].adapt is None
     assert made["M3DM, two banks"].adapt is None
     assert (made["M3DM, two banks"].bank.ocsvm, made["M3DM, two banks"].score.fusion) == (True, "ocsvm")
+    three = made["M3DM, three banks"]
+    assert three.adapt == AdaptSettings(steps=7, method="uff")
+    assert (three.bank, three.score) == (made["M3DM, two banks"].bank, made["M3DM, two banks"].score)
     assert made["LSFA"].adapt == AdaptSettings(steps=7)
     assert made["CFM"].adapt == AdaptSettings(steps=7, method="cfm")
     assert made["CFM, untrained"].adapt == AdaptSettings(steps=7, method="cfm", cfm_epochs=0)

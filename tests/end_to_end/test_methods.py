@@ -1,4 +1,4 @@
-"""CFM by the command line: on parts whose image tells what the scan looks like, and what it refuses."""
+"""CFM and M3DM by the command line: on parts whose image tells what the scan looks like, and what they refuse."""
 
 import json
 
@@ -32,6 +32,20 @@ def test_run_takes_the_method(place: Place) -> None:
     done = place.lsfa("run", "--category", "cover", "--method", "cfm", "--control")
     for method in ("CFM ", "CFM control ", "baseline "):
         assert f"| {method}" in done.stdout
+
+
+def test_m3dm_with_three_banks(place: Place) -> None:
+    place.lsfa("extract", "--category", "fitting")
+    words = ("--category", "fitting", "--variant", "m3dm")
+    made = place.lsfa("adapt", *words, "--method", "uff")
+    assert "M3DM's fused features, 3 epochs" in made.stderr
+    assert " uff 11 of 573 patches" in " ".join(place.lsfa("bank", *words, "--ocsvm").stderr.split())
+    place.lsfa("score", *words, "--fusion", "ocsvm")
+    document = json.loads(place.lsfa("report", "--format", "json").stdout)
+    assert {(row["method"], row["modality"]) for row in document["results"]} == {
+        ("M3DM [m3dm]", modality) for modality in ("rgb", "xyz", "rgb+xyz")
+    }
+    assert "banks of both modalities and of fused features" in document["notes"]["methods"]
 
 
 def test_one_modality_is_a_usage_error(place: Place) -> None:
