@@ -13,7 +13,10 @@ from lsfa_cli.checks.facts import thinned
 CLEAR = 0.5
 """Correlation of a coordinate with a pixel index from which it grows along it. Real scans have above 0.95."""
 _NAMES = ("x", "y", "z")
-_ADVICE = "Expected: x grows to the right, y downwards, z away from the camera. Reorder or negate the coordinates."
+_ADVICE = (
+    "Expected: x grows to the right, y downwards, z away from the camera. Reorder or negate the coordinates; "
+    "of your own parts by [cloud] axes in lsfa-part.toml."
+)
 
 Row = NDArray[np.float64]
 

@@ -69,7 +69,13 @@ def _outside(value: float, limits: tuple[float, float]) -> float:
 
 def _advice(large: bool, small: bool) -> str:
     if large and not small:
-        return "If they are millimetres, multiply them by 0.001, or set the scale of the data set."
+        return (
+            "If they are millimetres, multiply them by 0.001; "
+            'of your own parts by [depth] scale = 0.001 or [cloud] unit = "mm" in lsfa-part.toml.'
+        )
     if small and not large:
-        return "If they were divided by 1000 once too often, leave out a scale of 0.001."
+        return (
+            "If they were divided by 1000 once too often, leave out a scale of 0.001; "
+            "of your own parts look at [depth] scale and [cloud] unit in lsfa-part.toml."
+        )
     return "Coordinates must be metres in the camera's frame."

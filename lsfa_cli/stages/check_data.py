@@ -4,6 +4,7 @@ What cannot be read is a finding, so that one damaged file does not hide the res
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from lsfa_cli.wording import counted
 
 FILES = "files"
 """The name under which files are reported that are missing or cannot be used."""
+_ALIKE = 3  # samples with one and the same trouble from which they make one finding
 
 
 def check_data(
@@ -95,7 +97,7 @@ class _Walk:
 
     def report(self, category: str, findings: Sequence[Finding], advance: Advance) -> CategoryReport:
         """Everything about the category. findings: what is known already."""
-        found = list(findings)
+        unread: list[Finding] = []
         facts: dict[str, Facts] = {}
         measured: dict[str, list[Measured[Any]]] = {name: [] for name in CHECKS}
         if self._records:
@@ -103,12 +105,13 @@ class _Walk:
         for record, read in zip(self._chosen, read_ahead(self._measure, self._chosen, self._jobs), strict=True):
             advance(1)
             if isinstance(read, Finding):
-                found.append(read)
+                unread.append(read)
                 continue
             facts[record.name], values = read
             for name, value in values.items():
                 measured[name].append(Measured(record, value))
         verdicts = self._judge(measured) if self._records else {}
+        found = [*findings, *_told_once(unread)]
         found += [finding for verdict in verdicts.values() for finding in verdict.findings]
         return CategoryReport(
             category,
@@ -169,6 +172,25 @@ def view_of(dataset: Dataset, record: SampleRecord) -> View:
         raise TypeError(f"{dataset.name} reads neither rasters nor clouds")
     sample = dataset.read(record)
     return View(record, {}, facts_of(sample), sample=sample, mask_values=_mask_values(record))
+
+
+def _told_once(findings: Sequence[Finding]) -> list[Finding]:
+    """The same trouble with many samples as one finding: a wrong setting or the wrong format concerns all of them."""
+    alike: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        trouble = finding.message
+        for path in finding.files:
+            trouble = trouble.replace(path, "")
+        alike.setdefault((trouble, finding.advice), []).append(finding)
+    return [row for members in alike.values() for row in (members if len(members) < _ALIKE else [_together(members)])]
+
+
+def _together(findings: Sequence[Finding]) -> Finding:
+    """Findings that differ in their files alone as one, in the words of the first."""
+    samples = [name for finding in findings for name in finding.samples]
+    files = dict.fromkeys(path for finding in findings for path in finding.files)
+    message = f"{findings[0].message} The same with {counted(len(samples) - 1, 'other sample')}."
+    return replace(findings[0], message=message, samples=tuple(samples), files=tuple(files))
 
 
 def _mask_values(record: SampleRecord) -> tuple[int, ...] | None:

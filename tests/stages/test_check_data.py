@@ -265,7 +265,26 @@ def test_everything_damaged(parts):
     (row,) = report_of(parts).categories
     assert row.read == 0
     assert {finding.check for finding in row.findings} == {"files"}
-    assert len(row.findings) == 15
+    (finding,) = row.findings  # one trouble, told once
+    assert len(finding.samples) == len(set(finding.samples)) == 15
+    assert len(finding.files) >= 15
+    assert "The same with 14 other samples." in finding.message
+
+
+def test_two_damaged_files_are_two_findings(parts):
+    for name in ("001", "002"):
+        emptied(parts / f"train/good/rgb/{name}.png")
+    (row,) = report_of(parts).categories
+    assert [finding.samples for finding in row.findings] == [("train/good/001",), ("train/good/002",)]
+
+
+def test_a_setting_that_all_parts_need_is_missed_once(tmp_path):
+    write_part(tmp_path / "plate")
+    (tmp_path / "plate/lsfa-part.toml").write_text("[depth]\nscale = 0.001\n")
+    (row,) = check_data(Folder(tmp_path), ["plate"], jobs=1).categories
+    (finding,) = [finding for finding in row.findings if finding.check == "files"]
+    assert "[camera] lacks fx, fy, cx, cy" in finding.message
+    assert len(finding.samples) == row.samples == 8
 
 
 def test_a_category_without_a_layout_does_not_hide_the_next(parts):

@@ -1,6 +1,7 @@
 """The report of `lsfa data check` as a person reads it: one table, what was measured, and the findings."""
 
 import shutil
+import sys
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -28,17 +29,20 @@ def print_report(report: "DataReport", *, terminal: bool) -> None:
     width = shutil.get_terminal_size((100, 24)).columns
     console = Console(width=width, force_terminal=terminal, no_color=None if terminal else True, highlight=False)
     rows = table_rows(report)
-    if terminal and width >= _NARROWEST:
-        console.print(_rich_table(rows))
-    else:
-        console.print(Text(plain_table(rows, width)))
-    for line in measured_lines(report, width):
-        console.print(Text(line), soft_wrap=True)
-    for severity, lines in _findings(report, width):
-        console.print(Text(lines[0], style=_COLOURS[severity]), soft_wrap=True)
-        for line in lines[1:]:
+    with console.capture() as printed:  # rich itself would end with code 1 where the reader of a pipe has gone
+        if terminal and width >= _NARROWEST:
+            console.print(_rich_table(rows))
+        else:
+            console.print(Text(plain_table(rows, width)))
+        for line in measured_lines(report, width):
             console.print(Text(line), soft_wrap=True)
-    console.print(Text(summary(report)), soft_wrap=True)
+        for severity, lines in _findings(report, width):
+            console.print(Text(lines[0], style=_COLOURS[severity]), soft_wrap=True)
+            for line in lines[1:]:
+                console.print(Text(line), soft_wrap=True)
+        console.print(Text(summary(report)), soft_wrap=True)
+    sys.stdout.write(printed.get())
+    sys.stdout.flush()
 
 
 def table_rows(report: "DataReport") -> list[tuple[str, ...]]:
@@ -95,7 +99,7 @@ def measured_lines(report: "DataReport", width: int) -> list[str]:
     for category in report.categories:
         parts = _measured(category.figures)
         if category.read < category.samples:
-            parts.append(f"{category.read} of {category.samples} samples read")
+            parts.append(f"{category.read} of {counted(category.samples, 'sample')} read")
         if parts:
             lines += textwrap.wrap(f"{category.name}: {'; '.join(parts)}", max(width, 20), subsequent_indent="  ")
     return [*lines, ""] if len(lines) > 1 else lines
@@ -143,7 +147,7 @@ def summary(report: "DataReport") -> str:
     samples = sum(row.samples for row in report.categories)
     categories = len(report.categories)
     found = [counted(count, kind) for kind, count in report.counts.items() if count]
-    what = f"{samples} samples in {categories} categor{'y' if categories == 1 else 'ies'}"
+    what = f"{counted(samples, 'sample')} in {categories} categor{'y' if categories == 1 else 'ies'}"
     return f"{what}: {', '.join(found) or 'nothing found'}."
 
 

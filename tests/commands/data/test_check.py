@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -106,3 +108,13 @@ def test_no_such_folder_and_no_category(tmp_path):
     result = check(tmp_path)
     assert result.exit_code == 3
     assert "has no category" in result.stderr
+
+
+def test_a_reader_that_goes_is_no_failure_of_ours(parts):
+    command = [sys.executable, "-m", "lsfa_cli", "data", "check", "synthetic", "--root", str(parts), "--jobs", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 141
