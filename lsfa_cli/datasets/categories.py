@@ -7,6 +7,8 @@ from lsfa_cli.datasets import ROOT_HINT
 from lsfa_cli.datasets.folders import folders, is_folder, listing
 from lsfa_cli.errors import DataError, UnknownNameError
 
+_LEVELS = 3  # between a category and its files, as in train/good/rgb
+
 
 @dataclass(frozen=True)
 class CategoryLayout:
@@ -47,7 +49,14 @@ class CategoryLayout:
         for folder in folders(root):
             if self._holds_categories(folder):
                 return DataError(message, hint=f"The categories are one folder down. Use {folder}")
-        return DataError(message, hint=ROOT_HINT)
+        for folder in list(root.absolute().parents)[:_LEVELS]:
+            if self._is_category(folder):
+                return DataError(message, hint=f"This is inside of the category {folder}. Use {folder.parent}")
+        return DataError(message, hint=self._advice(root))
+
+    def _advice(self, root: Path) -> str:
+        """What to do where nothing near `root` is a category."""
+        return ROOT_HINT
 
     def _is_category(self, folder: Path) -> bool:
         return any(is_folder(folder / sign) for sign in self.signs)

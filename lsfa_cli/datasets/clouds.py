@@ -65,8 +65,9 @@ def read_organized_points(path: Path, width: int | None = None) -> OrganizedPoin
     if grid is None:
         raise DataError(
             f"{path}: its {len(points)} points are not organized in rows and columns.",
-            hint="Save the scan as an organized cloud: a .pcd with HEIGHT > 1, a .ply with num_cols and num_rows, "
-            "or a .npy of H x W x 3. Unorganized clouds are for --data real3d_ad and its layout.",
+            hint="Does it hold every pixel, row by row? Set [cloud] width in lsfa-part.toml. Else save the scan "
+            "organized: a .pcd with HEIGHT > 1, a .ply with num_cols and num_rows, or a .npy of H x W x 3. "
+            "Unorganized clouds are for --data real3d_ad and its layout.",
         )
     require_size(path, grid.height, grid.width)
     xyz = points.reshape(grid.height, grid.width, 3).copy()

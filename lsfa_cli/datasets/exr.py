@@ -24,7 +24,7 @@ def read_exr(path: Path) -> NDArray[np.floating]:
         import OpenEXR
     except ImportError as error:
         raise MissingDependencyError(
-            f"{path}: reading .exr needs the package OpenEXR.", hint="Install it: pip install lsfa[exr]"
+            f"{path}: reading .exr needs the package OpenEXR.", hint='Install it: pip install "openexr>=3.4"'
         ) from error
     try:
         with OpenEXR.File(str(path), separate_channels=True, header_only=True) as file:

@@ -8,7 +8,7 @@ from lsfa_cli.datasets.categories import CategoryLayout
 from lsfa_cli.datasets.clouds import SUFFIXES
 from lsfa_cli.datasets.folders import entries, folders, is_folder, listing, require_complete
 from lsfa_cli.datasets.images import DEPTH_SUFFIXES, IMAGE_SUFFIXES
-from lsfa_cli.datasets.part_file import FilesTable
+from lsfa_cli.datasets.part_file import PART_FILE, FilesTable
 from lsfa_cli.datasets.patterns import Pattern
 from lsfa_cli.datasets.tiffs import is_cloud
 from lsfa_cli.errors import DataError
@@ -33,6 +33,12 @@ class PartLayout(CategoryLayout):
 
     def _is_category(self, folder: Path) -> bool:
         return folder.name not in _RESERVED and super()._is_category(folder)
+
+    def _advice(self, root: Path) -> str:
+        for folder in (root, *folders(root)):
+            if (folder / PART_FILE).is_file() or any(is_folder(folder / name) for name in _RESERVED):
+                return f"{folder} looks like a part without {GOOD}/: put the good parts, from which lsfa learns, there."
+        return f"A part is a folder with {GOOD}/ in it. Make one: lsfa data init {root / 'NAME'}"
 
 
 LAYOUT = PartLayout("PART/good, PART/validation, PART/test/good, PART/test/DEFECT, PART/masks/DEFECT", (GOOD,))

@@ -37,6 +37,7 @@ _LEAST_PART = 0.005  # of the points, that removing the plane must leave
 _SIZE_QUANTILES = (0.02, 0.98)
 _FIRST_CLUSTER_SPACINGS = 10.0
 _SIGMA = 1.4826  # from a median of absolute deviations to a standard deviation
+_LIKELY_SIZES = (0.001, 3.0)  # metres
 _SECOND_PIECE = 0.2
 _HIGH_SHARE = 0.25
 
@@ -154,6 +155,11 @@ def _proposal(measured: Measured, background: _Background | None, left: bool, cl
     values: dict[str, Value] = {"remove_plane": background is not None}
     reasons = {"remove_plane": _plane_reason(measured, background, left)}
     remarks = []
+    if not _LIKELY_SIZES[0] <= measured.part_size <= _LIKELY_SIZES[1]:
+        remarks.append(
+            f"is the part {length(measured.part_size)} large? If not, the unit of the scans is another one: set "
+            '[depth] scale (0.001 for millimetres) or [cloud] unit (such as "mm") and fit again'
+        )
     if background is not None and measured.noise is not None:
         values["plane_inlier_distance"], values["plane_removal_distance"] = background
         for key, factor, spacings in (

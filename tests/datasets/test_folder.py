@@ -117,7 +117,22 @@ def test_a_part_alone_is_a_category_of_its_own_name(part: Path, monkeypatch: pyt
 
 def test_the_folder_of_a_part_without_good_parts_is_no_folder_of_parts(part: Path) -> None:
     shutil.rmtree(part / "good")
-    assert "has no category: expected PART/good" in failure(Folder(part).categories).message
+    error = failure(Folder(part).categories)
+    assert "has no category: expected PART/good" in error.message
+    assert str(error.hint).startswith(f"{part} looks like a part without good/: put the good parts")
+
+
+def test_a_root_without_parts_says_which_folder_is_meant(part: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    hint = failure(Folder(tmp_path / "empty").categories).hint
+    assert hint == f"A part is a folder with good/ in it. Make one: lsfa data init {tmp_path / 'empty' / 'NAME'}"
+    for place in ("good", "good/rgb", "test/dent", "test/dent/rgb"):
+        hint = failure(Folder(part / place).categories).hint
+        assert hint == f"This is inside of the category {part}. Use {part.parent}"
+    assert failure(Folder(tmp_path).categories).hint == f"The categories are one folder down. Use {part.parent}"
+    shutil.rmtree(part / "good")
+    shutil.rmtree(part.parent / "sheet")
+    assert str(failure(Folder(part.parent).categories).hint).startswith(f"{part} looks like a part without good/")
 
 
 def test_every_file_that_reading_depends_on_has_a_role(part: Path) -> None:

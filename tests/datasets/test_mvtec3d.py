@@ -132,6 +132,12 @@ def test_root_that_is_a_category_names_the_folder_above(root: Path, monkeypatch:
     assert str(root) in str(failure(Mvtec3d(Path()).categories).hint)
 
 
+@pytest.mark.parametrize("place", ["train", "train/good", "train/good/rgb", "test/hole"])
+def test_root_inside_of_a_category_names_the_folder_above(root: Path, place: str) -> None:
+    error = failure(Mvtec3d(root / "widget" / place).categories)
+    assert error.hint == f"This is inside of the category {root / 'widget'}. Use {root}"
+
+
 def test_root_one_level_too_high_names_the_folder_below(root: Path) -> None:
     error = failure(Mvtec3d(root.parent).categories)
     assert error.hint == f"The categories are one folder down. Use {root}"

@@ -86,6 +86,12 @@ def test_at_another_scale_the_same_points_stay(factor: float) -> None:
     assert (before == after).mean() > 0.9995
 
 
+@pytest.mark.parametrize(("factor", "asked"), [(1000, True), (10, False), (0.1, False), (0.001, True)])
+def test_a_part_of_an_unlikely_size_is_asked_about(factor: float, asked: bool) -> None:
+    remarks = fit([scaled(scene(), factor)]).remarks
+    assert any("the unit of the scans is another one" in remark for remark in remarks) == asked
+
+
 def test_real_part_gives_about_the_published_constants(shared: Callable[[str], Path]) -> None:
     folder = shared("data/mvtec3d/cable_gland/train/good/xyz")
     scans = [Scan(*read_cloud(path)) for path in sorted(folder.iterdir())[:20:5]]

@@ -1,6 +1,8 @@
 """`lsfa data fit`."""
 
 import json
+import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +10,7 @@ import typer
 
 from lsfa_cli.commands.options import INPUT_PANEL, Categories, Session, with_settings
 from lsfa_cli.commands.running import each_category
+from lsfa_cli.errors import DataError
 from lsfa_cli.wording import length
 
 if TYPE_CHECKING:
@@ -41,6 +44,8 @@ def command(
     from lsfa_cli.datasets.folder import Folder
     from lsfa_cli.stages.own_parts import fit, parts_to_fit
 
+    if not os.path.lexists(folder):
+        raise DataError(f"{folder} does not exist.", hint=f"Make it: lsfa data init {shlex.quote(str(folder))}")
     dataset = open_dataset("folder", folder)
     if not isinstance(dataset, Folder):
         raise TypeError("the data set 'folder' is no Folder")
@@ -64,7 +69,7 @@ def tell(session: Session, done: "Fit", root: Path, show_only: bool) -> None:
     for remark in done.proposal.remarks:
         session.console.warn(f"{done.part}: {remark}")
     if done.saved:
-        session.console.info(f"written to {done.file}; next: lsfa data check folder --root {root}")
+        session.console.info(f"written to {done.file}; next: lsfa data check folder --root {shlex.quote(str(root))}")
     else:
         session.console.info("nothing written" if show_only else f"{done.file} already says so")
 

@@ -1,5 +1,6 @@
 """`lsfa data init`."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -29,5 +30,6 @@ def command(
     if layout.parts:
         session.console.info(f"it counts for {', '.join(layout.parts)}")
     session.console.info(
-        f"next: put good parts into good/, set what lsfa-part.toml asks for; then lsfa data fit {folder}"
+        "next: put good parts into good/, set what lsfa-part.toml asks for; "
+        f"then, of 3D scans: lsfa data fit {shlex.quote(str(folder))}"
     )
