@@ -23,7 +23,7 @@ from lsfa_cli.datasets.mvtec3d import Mvtec3d
 from lsfa_cli.datasets.small_files import InfoFile, read_table
 from lsfa_cli.datasets.tiffs import read_cloud_pixels
 from lsfa_cli.errors import DataError
-from lsfa_cli.preprocessing import Recipe
+from lsfa_cli.preprocessing import RESIZING_ALONE, Recipe
 from lsfa_cli.regular_files import COPY_AGAIN, folder_instead
 from lsfa_cli.samples import GOOD, MODALITIES, SPLITS, BoolArray, Modality, Sample, SampleRecord, Split
 from lsfa_cli.wording import few
@@ -64,7 +64,7 @@ class Eyecandies:
 
     def recipe(self, category: str) -> Recipe:
         """Resizing alone: reading removes the background, which stays in the image, as M3DM and CFM have it."""
-        return Recipe(remove_plane=False, keep_largest_cluster=False, pad_multiple=1)
+        return RESIZING_ALONE
 
     def categories(self) -> list[str]:
         """The folders of `root` that have train/data or train/good, sorted."""

@@ -14,7 +14,7 @@ from lsfa_cli.datasets.categories import CategoryLayout
 from lsfa_cli.datasets.files import read_mask, read_rgb
 from lsfa_cli.datasets.folders import folders, is_folder, listing, require_complete, require_equal_size, stems
 from lsfa_cli.errors import DataError
-from lsfa_cli.preprocessing import Recipe
+from lsfa_cli.preprocessing import RESIZING_ALONE, Recipe
 from lsfa_cli.samples import GOOD, Modality, Sample, SampleRecord
 
 LAYOUT = CategoryLayout(DATASETS["mvtec2d"].layout)
@@ -38,7 +38,7 @@ class Mvtec2d:
 
     def recipe(self, category: str) -> Recipe:
         """Resizing alone."""
-        return Recipe(remove_plane=False, keep_largest_cluster=False, pad_multiple=1)
+        return RESIZING_ALONE
 
     def categories(self) -> list[str]:
         """The folders of `root` that have train/good, sorted."""

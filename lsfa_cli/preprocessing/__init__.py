@@ -33,6 +33,10 @@ class Recipe:
     cluster_min_points: int = 30
 
 
+RESIZING_ALONE = Recipe(remove_plane=False, keep_largest_cluster=False, pad_multiple=1)
+"""Of samples whose background is to stay, or is gone when they are read."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PreprocessOptions(Recipe):
     """The constants of METHOD 1: a data set's recipe, and what is the same for all. Widths and sizes in pixels."""

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsfa_cli.checks.base import View
-from lsfa_cli.checks.facts import Facts
+from lsfa_cli.checks.facts import Facts, PointFacts
 from lsfa_cli.figures.raw_samples import Look
 from lsfa_cli.figures.shading import render_cloud, shade_depth
 from lsfa_cli.samples import BoolArray, PreparedSample, Sample
@@ -66,10 +66,14 @@ def fact_lines(facts: Facts, mask: NDArray[np.bool_] | None) -> list[str]:
         ranges = [
             f"{axis} {low:.4f} to {high:.4f}" for axis, low, high in zip("xyz", points.low, points.high, strict=True)
         ]
-        extent = " x ".join(f"{1000 * length:.4g}" for length in points.extent)
-        lines.append(f"metres (96 % of points): {', '.join(ranges)}; extent {extent} mm")
+        lines.append(f"metres (96 % of points): {', '.join(ranges)}; {extent_text(points)}")
     lines.append(_mask_line(mask, "pixels" if facts.size is not None else "points"))
     return lines
+
+
+def extent_text(points: PointFacts) -> str:
+    """The sides of a cloud in words."""
+    return f"extent {' x '.join(f'{1000 * side:.4g}' for side in points.extent)} mm"
 
 
 def _mask_line(mask: NDArray[np.bool_] | None, thing: str) -> str:

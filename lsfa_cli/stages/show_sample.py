@@ -16,7 +16,7 @@ from lsfa_cli.settings import ExtractSettings
 from lsfa_cli.stages.check_data import view_of
 from lsfa_cli.stages.clouds import thinned_cloud
 from lsfa_cli.stages.extract import preprocess_options
-from lsfa_cli.stages.looks import CLOUD_SIZE, fact_lines, look_of, prepared_look
+from lsfa_cli.stages.looks import CLOUD_SIZE, extent_text, fact_lines, look_of, prepared_look
 
 _LISTED = 8  # samples that a message names
 
@@ -72,9 +72,8 @@ def _preprocessed(dataset: Dataset, category: str, view: View, settings: Extract
         thinned = thinned_cloud(view.record, view.cloud.points, settings.cloud_spacing)
         picture, _ = render_cloud(thinned, CLOUD_SIZE)
         points = point_facts(thinned)
-        extent = " x ".join(f"{1000 * length:.4g}" for length in points.extent)
         heading = f"thinned to {1000 * settings.cloud_spacing:g} mm"
-        return heading, Look(None, picture, None), [f"points: {points.count:,}; extent {extent} mm"]
+        return heading, Look(None, picture, None), [f"points: {points.count:,}; {extent_text(points)}"]
     if view.sample is None or not isinstance(dataset, RasterDataset):
         raise ValueError(f"{view.record.name} was not read")
     prepared = prepare(view.sample, preprocess_options(settings, dataset.recipe(category)))

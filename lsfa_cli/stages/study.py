@@ -23,7 +23,8 @@ from lsfa_cli.resampling import (
     interval,
     sign_flip_p_value,
 )
-from lsfa_cli.stages.progress import Progress
+from lsfa_cli.stages.progress import NoProgress, Progress
+from lsfa_cli.stages.report import PUBLISHED_LIMIT
 from lsfa_cli.stages.study_cells import Cell, Settings, Surroundings, cell, make_features, run_cell
 from lsfa_cli.studies import Study
 from lsfa_cli.tables.published import ablations
@@ -95,16 +96,12 @@ def run_plan(
     return result
 
 
-class _Quiet:
+class _Quiet(NoProgress):
     """Passes warnings on, each once, and shows no progress of its own inside the study's."""
 
     def __init__(self, listener: Progress) -> None:
+        super().__init__()
         self._listener = listener
-        self._told: set[str] = set()
-
-    def track(self, what: str, total: int) -> "_NoBar":
-        """Show nothing."""
-        return _NoBar()
 
     def say(self, text: str) -> None:
         """Pass detail on."""
@@ -112,20 +109,9 @@ class _Quiet:
 
     def warn(self, text: str) -> None:
         """Pass a warning on the first time it is given."""
-        if text not in self._told:
-            self._told.add(text)
+        if text not in self.warnings:
+            super().warn(text)
             self._listener.warn(text)
-
-
-class _NoBar:
-    def __enter__(self) -> "_NoBar":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-    def __call__(self, done: int) -> None:
-        """Count nothing."""
 
 
 Key = tuple[str, str]
@@ -252,7 +238,7 @@ def _measured(planned: Plan, variant: str, draws: Resampling) -> dict[Key, _Seri
 
 def _figure(artifact: Artifact, modality: str, metric: str) -> tuple[float, Figure]:
     value, sums = read_figure(artifact, modality, metric)
-    return value, RegionOverlap(**sums, limit=0.3) if metric == "aupro" else Auroc(**sums)
+    return value, RegionOverlap(**sums, limit=PUBLISHED_LIMIT) if metric == "aupro" else Auroc(**sums)
 
 
 def _published(study: Study) -> dict[tuple[str, str, str], tuple[float, tuple[str, ...]]]:

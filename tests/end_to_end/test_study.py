@@ -93,7 +93,7 @@ def test_equal_seeds_give_equal_tables_and_pictures(shared_place: Place, tmp_pat
     other = Place(tmp_path, runner(tmp_path, parts))
     for name in ("own.toml", "lsfa.toml"):
         (tmp_path / name).write_bytes((shared_place.folder / name).read_bytes())
-    words = ("study", "own.toml", "--seeds", "2", "--plot", "differences.png")
+    words = ("study", "own.toml", "--seeds", "2", "--category", "fitting", "--plot", "differences.png")
     assert shared_place.lsfa(*words).stdout == other.lsfa(*words).stdout
     pictures = [place.folder / "differences.png" for place in (shared_place, other)]
     assert pictures[0].read_bytes() == pictures[1].read_bytes()

@@ -192,11 +192,11 @@ def test_real_part_as_open3d_sees_it(shared: Shared, distance: float) -> None:
 
 
 def test_same_pixels_are_kept_as_by_open3d(shared: Shared) -> None:
-    """At full resolution, of every eighth real sample; `nox -s bench` compares all of them."""
+    """At full resolution, of every sixteenth real sample; `nox -s bench` compares all of them."""
     open3d = open3d_or_skip()
     different = total = 0
-    for path in sorted(shared("data/mvtec3d/cable_gland").rglob("xyz/*.tiff"))[::8]:
+    for path in sorted(shared("data/mvtec3d/cable_gland").rglob("xyz/*.tiff"))[::16]:
         different_here, total_here = kept_otherwise_by_open3d(open3d, path)
         different, total = different + different_here, total + total_here
-    assert total > 100_000
+    assert total > 90_000
     assert different <= 0.001 * total
