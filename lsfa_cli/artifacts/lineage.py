@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -56,9 +57,14 @@ def require_made_from(artifact: Artifact, role: str, source: Artifact | None, me
     elif recorded is None:
         what = f"{artifact.path} was made without {source.path}"
     else:
-        what = f"{artifact.path} was made from another {role} than {source.path}"
+        what = f"{artifact.path} was made from another version of {source.path}"
         what += f" ({_brief(recorded)}, now {_brief(present)})"
     raise StaleArtifactError(what, hint=f"Run: {mend}")
+
+
+def command_for(stage: str, dataset: str, category: str) -> str:
+    """The command that makes a stage's artifact of one category anew, whatever `lsfa.toml` says."""
+    return f"lsfa {stage} --category {shlex.quote(category)} --data {dataset}"
 
 
 @dataclass(frozen=True)

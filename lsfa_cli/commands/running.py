@@ -74,7 +74,8 @@ def each_category(session: Session, categories: Iterable[str], work: Callable[[s
 def raise_failures(session: Session, failures: Sequence[tuple[Path, LsfaError]], total: int) -> None:
     """Tell which scores could not be reported, if there are any, and leave with the exit code of their kind."""
     for path, error in failures:
-        session.console.error(f"{path}: {error}")
+        text = str(error)
+        session.console.error(text if str(path) in text else f"{path}: {text}")
     if failures:
         raise _summary(f"{len(failures)} of {total} scores could not be reported", [error for _, error in failures])
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lsfa_cli.adaptors import FittedAdaptor, load_adaptor
 from lsfa_cli.artifacts.adaptor import UFF, adaptor_method, adaptor_modalities, read_pair, read_parameters
 from lsfa_cli.artifacts.features import NO_GRID, Features, SplitFeatures
-from lsfa_cli.artifacts.lineage import require_made_from
+from lsfa_cli.artifacts.lineage import command_for, require_made_from
 from lsfa_cli.artifacts.store import Artifact, open_artifact
 from lsfa_cli.errors import ArtifactError
 from lsfa_cli.memory_bank import MemoryBank
@@ -28,7 +28,8 @@ def open_adaptor(path: Path | None, features: Features) -> Iterator[Artifact | N
         yield None
         return
     with open_artifact(path, "adaptor") as artifact:
-        require_made_from(artifact, "features", features.artifact, f"lsfa adapt --category {features.category}")
+        mend = command_for("adapt", features.dataset, features.category)
+        require_made_from(artifact, "features", features.artifact, mend)
         yield artifact
 
 

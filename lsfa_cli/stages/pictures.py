@@ -8,7 +8,7 @@ import numpy as np
 from lsfa_cli.artifacts.adaptor import is_trained, read_curves
 from lsfa_cli.artifacts.features import open_features
 from lsfa_cli.artifacts.files import writing_errors
-from lsfa_cli.artifacts.lineage import require_made_from
+from lsfa_cli.artifacts.lineage import command_for, require_made_from
 from lsfa_cli.artifacts.scores import FUSED, Scores, open_scores
 from lsfa_cli.artifacts.store import open_artifact
 from lsfa_cli.errors import UsageError
@@ -37,9 +37,8 @@ def write_pictures(files: Sequence[ScoresFile], folder: Path, *, progress: Progr
     with (progress or NoProgress()).track("pictures", len(files)) as advance:
         for file in files:
             with open_scores(file.scores) as scores, open_features(_features_of(file)) as features:
-                require_made_from(
-                    scores.artifact, "features", features.artifact, f"lsfa score --category {scores.category}"
-                )
+                mend = command_for("score", scores.dataset, scores.category)
+                require_made_from(scores.artifact, "features", features.artifact, mend)
                 name = f"{scores.category}-{file.variant}" if file.variant else scores.category
                 made.extend(_cases(scores, Shown(scores, features), folder / name))
                 made.extend(_training(scores, file.adaptor, folder / name / "training.png"))

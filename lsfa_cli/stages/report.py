@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from lsfa_cli import __version__
 from lsfa_cli.artifacts.features import open_features
-from lsfa_cli.artifacts.lineage import require_made_from
+from lsfa_cli.artifacts.lineage import command_for, require_made_from
 from lsfa_cli.artifacts.scores import FUSED, Scores, open_scores
 from lsfa_cli.errors import ArtifactError, LsfaError, UndefinedMetricError, UsageError
 from lsfa_cli.metrics import (
@@ -125,7 +125,7 @@ def _measure_file(
     with open_scores(file.scores) as scores:
         if file.features is not None and file.features.is_file():
             with open_features(file.features) as features:
-                mend = f"lsfa score --category {scores.category}"
+                mend = command_for("score", scores.dataset, scores.category)
                 require_made_from(scores.artifact, "features", features.artifact, mend)
         method = scores.method if file.variant in ("", BASELINE, CONTROL) else f"{scores.method} [{file.variant}]"
         names = [name for name in (*MODALITIES, FUSED) if name in scores.image]

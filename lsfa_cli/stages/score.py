@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lsfa_cli.artifacts.adaptor import CFM, UFF, adaptor_method, is_trained, read_pair
 from lsfa_cli.artifacts.bank import bank_modalities, read_bank, write_normal
 from lsfa_cli.artifacts.features import Features, open_features
-from lsfa_cli.artifacts.lineage import require_made_from
+from lsfa_cli.artifacts.lineage import command_for, require_made_from
 from lsfa_cli.artifacts.scores import FUSED
 from lsfa_cli.artifacts.store import Artifact, ArtifactWriter, open_artifact
 from lsfa_cli.errors import ArtifactError, DataError
@@ -63,7 +63,7 @@ def score(
         open_artifact(bank_file, "bank") as bank,
         open_adaptor(adaptor_file if "adaptor" in bank.inputs else None, features) as adaptor,
     ):
-        mend = f"lsfa bank --category {features.category}"
+        mend = command_for("bank", features.dataset, features.category)
         require_made_from(bank, "features", features.artifact, mend)
         require_made_from(bank, "adaptor", adaptor, mend)
         if adaptor is not None:
@@ -95,7 +95,10 @@ def _write(
     progress: Progress,
 ) -> str:
     if not features.has("test"):
-        raise DataError(f"{features.artifact.path} has no test samples to score")
+        raise DataError(
+            f"{features.artifact.path} has no test samples to score.",
+            hint="Add test samples to the data set and run again; extract, adapt and bank need none.",
+        )
     _write_samples(features, adaptor, writer)
     if adaptor is not None and adaptor_method(adaptor) == CFM:
         write_mapped_scores(features, adaptor, bank, settings, writer, progress)

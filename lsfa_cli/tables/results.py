@@ -148,7 +148,8 @@ def differences(results: Iterable[Result], baseline: str) -> list[Result]:
             continue
         missing = [pair.method for pair in (row, other) if pair.value is None]
         value = None if row.value is None or other.value is None else row.value - other.value
-        note = f"no difference: {' and '.join(missing)} has no value" if missing else ""
+        have = "has" if len(missing) == 1 else "have"
+        note = f"no difference: {' and '.join(missing)} {have} no value" if missing else ""
         found.append(replace(row, value=value, note=note, baseline=baseline))
     return found
 

@@ -1,12 +1,13 @@
 """Up to date, stale, and the record of a run."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
 
 from lsfa_cli.artifacts.description import describe
-from lsfa_cli.artifacts.lineage import RunRecord, require_made_from, why_outdated, write_run_record
+from lsfa_cli.artifacts.lineage import RunRecord, command_for, require_made_from, why_outdated, write_run_record
 from lsfa_cli.artifacts.store import create, open_artifact
 from lsfa_cli.errors import StaleArtifactError
 from tests.artifacts.test_store import INPUTS, SETTINGS, fill, make
@@ -62,6 +63,12 @@ def test_require_made_from(tmp_path: Path) -> None:
             pytest.raises(StaleArtifactError, match="was made without"),
         ):
             require_made_from(none, "adaptor", made, "lsfa bank")
+
+
+def test_the_command_that_mends_can_be_typed() -> None:
+    assert command_for("bank", "folder", "cover") == "lsfa bank --category cover --data folder"
+    words = shlex.split(command_for("bank", "folder", "Träger Nr. 5"))
+    assert words == ["lsfa", "bank", "--category", "Träger Nr. 5", "--data", "folder"]
 
 
 def test_run_record_stands_beside_the_artifact(tmp_path: Path) -> None:

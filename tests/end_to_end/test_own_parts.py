@@ -157,7 +157,9 @@ def test_good_parts_alone_reach_the_bank(tmp_path: Path, parts: Path, lsfa: Lsfa
     for stage in ("extract", "adapt", "bank"):
         lsfa(stage)
     assert (tmp_path / "lsfa-work/folder/fitting/bank.h5").is_file()
-    assert "has no test samples to score" in lsfa("score", expect=3).stderr
+    error = lsfa("score", expect=3).stderr
+    assert "has no test samples to score" in error
+    assert "Add test samples" in error
 
 
 def test_data_list_tells_of_own_parts(lsfa: Lsfa) -> None:

@@ -114,12 +114,13 @@ def test_stale_artifacts_are_refused_with_the_command_that_mends_them(finished: 
     try:
         finished.lsfa("adapt", "--category", "fitting", "--seed", "5")
         done = finished.lsfa("score", "--category", "fitting", expect=5)
-        assert "Run: lsfa bank --category fitting" in done.stderr
+        assert "Run: lsfa bank --category fitting --data synthetic" in done.stderr
         finished.lsfa("extract", "--category", "fitting", "--projection", "paper", "--xyz-grid", "28")
         done = finished.lsfa("bank", "--category", "fitting", expect=5)
-        assert "Run: lsfa adapt --category fitting" in done.stderr
+        assert "Run: lsfa adapt --category fitting --data synthetic" in done.stderr
         done = finished.lsfa("report", expect=5)
-        assert "Run: lsfa score --category fitting" in done.stderr
+        assert "Run: lsfa score --category fitting --data synthetic" in done.stderr
+        assert done.stderr.count(str(Path("fitting", "scores.h5"))) == 1  # the file is named once
         state = json.loads(finished.lsfa("inspect", str(finished.artifact("adaptor")), "--json").stdout)
         assert state["stale"] is True
     finally:

@@ -98,6 +98,8 @@ def test_the_mean_difference_is_over_the_paired_categories_alone():
     mean = only(with_means([*rows, *found]), category=MEAN, baseline="base")
     assert mean.value == pytest.approx(0.1)
     assert mean.count == 1
+    (both,) = differences([row("foam", None), row("foam", None, "base")], "base")
+    assert both.note == "no difference: LSFA and base have no value"
     assert "without foam" in mean.note
 
 
