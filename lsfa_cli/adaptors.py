@@ -274,8 +274,12 @@ class FittedAdaptor:
         return PatchFeatures(values, patches.valid, patches.grid)
 
 
-def check_parameters(expected: Mapping[str, Tensor], parameters: Mapping[str, NDArray[np.floating]]) -> None:
-    """`ValueError` that names every parameter that is missing, unknown, misshapen or not finite."""
+def load_parameters(module: nn.Module, parameters: Mapping[str, NDArray[np.floating]], device: str) -> None:
+    """Give a module parameters by name, as training returned them, and make it ready for use on a device.
+
+    `ValueError` names the parameters that are missing, unknown, misshapen or not finite.
+    """
+    expected = module.state_dict()
     problems = [f"{name} is missing" for name in expected if name not in parameters]
     for name, array in parameters.items():
         if name not in expected:
@@ -286,6 +290,8 @@ def check_parameters(expected: Mapping[str, Tensor], parameters: Mapping[str, ND
             problems.append(f"{name} is not finite")
     if problems:
         raise ValueError("adaptor parameters do not fit: " + "; ".join(problems))
+    module.load_state_dict({name: torch.from_numpy(np.array(value, np.float32)) for name, value in parameters.items()})
+    module.to(device).eval()
 
 
 def load_adaptor(
@@ -301,9 +307,8 @@ def load_adaptor(
     `ValueError` names the parameters that are missing, unknown, misshapen or not finite.
     """
     adaptor = _new_adaptor(name, dimension)
-    check_parameters(adaptor.state_dict(), parameters)
-    adaptor.load_state_dict({key: torch.from_numpy(np.array(value, np.float32)) for key, value in parameters.items()})
-    return FittedAdaptor(adaptor.to(device).eval(), standardisation.mean, standardisation.deviation)
+    load_parameters(adaptor, parameters, device)
+    return FittedAdaptor(adaptor, standardisation.mean, standardisation.deviation)
 
 
 def _entry(attribute: str, help_text: str) -> Entry:

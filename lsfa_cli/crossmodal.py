@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lsfa_cli.adaptors import check_parameters
+from lsfa_cli.adaptors import load_parameters
 from lsfa_cli.errors import DataError
 from lsfa_cli.repeatable import draw_uniform, repeatable_kernels
 from lsfa_cli.samples import MODALITIES, Modality, PatchFeatures
@@ -222,9 +222,5 @@ def load_mapping(
     """The networks that `parameters` (as training returned them) make. `ValueError` where they do not fit."""
     networks = _new_networks(dimensions, size)
     for modality, network in networks.items():
-        check_parameters(network.state_dict(), parameters[modality])
-        network.load_state_dict(
-            {name: torch.from_numpy(np.array(value, np.float32)) for name, value in parameters[modality].items()}
-        )
-        network.to(device).eval()
+        load_parameters(network, parameters[modality], device)
     return CrossModalMapping(networks, standardisation)

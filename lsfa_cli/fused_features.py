@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from lsfa_cli.adaptors import check_parameters
+from lsfa_cli.adaptors import load_parameters
 from lsfa_cli.errors import DataError
 from lsfa_cli.repeatable import draw_uniform, repeatable_kernels
 from lsfa_cli.samples import MODALITIES, Modality, PatchFeatures
@@ -190,9 +190,5 @@ def load_fusion(
     """The blocks that `parameters` (as training returned them) make. `ValueError` where they do not fit."""
     blocks = {modality: FusionBlock(dimensions[modality]) for modality in MODALITIES}
     for modality, block in blocks.items():
-        check_parameters(block.state_dict(), parameters[modality])
-        block.load_state_dict(
-            {name: torch.from_numpy(np.array(value, np.float32)) for name, value in parameters[modality].items()}
-        )
-        block.to(device).eval()
+        load_parameters(block, parameters[modality], device)
     return FittedFusion(blocks, standardisation)

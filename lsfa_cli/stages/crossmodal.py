@@ -1,12 +1,11 @@
 """CFM in the stages: networks in place of adaptors, no banks, the product of two distances as the fused score."""
 
-import json
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lsfa_cli.artifacts.adaptor import read_pair, read_parameters, write_adaptor
+from lsfa_cli.artifacts.adaptor import read_pair
 from lsfa_cli.artifacts.bank import write_normal, write_statistics
 from lsfa_cli.artifacts.features import Features
 from lsfa_cli.artifacts.scores import FUSED
@@ -19,9 +18,8 @@ from lsfa_cli.samples import MODALITIES, Split
 from lsfa_cli.settings import AdaptSettings, BankSettings, ScoreSettings
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.recorded import device_of
-from lsfa_cli.standardisation import Standardisation
-
-FINISHED = "finished"
+from lsfa_cli.stages.trained import read_trained_pair, write_trained
+from lsfa_cli.training_batches import epoch_length
 
 
 def write_mapping(features: Features, settings: AdaptSettings, writer: ArtifactWriter, progress: Progress) -> str:
@@ -35,15 +33,10 @@ def write_mapping(features: Features, settings: AdaptSettings, writer: ArtifactW
         device=device_of(settings.device),
     )
     train = features.split("train")
-    steps = options.epochs * -(-len(train) // options.batch_size)
+    steps = options.epochs * epoch_length(len(train), options.batch_size)
     with progress.track(f"adapt {features.category}", steps) as advance:
         result = train_mapping(train, options, on_step=lambda step, total: advance(1))
-    writer.attribute("category", features.category)
-    writer.attribute("stopped", FINISHED)
-    writer.attribute("notes", json.dumps(list(result.notes)))
-    write_adaptor(writer, result.parameters, result.standardisation, result.curves)
-    for note in result.notes:
-        progress.warn(note)
+    write_trained(writer, features, result, progress)
     return f"CFM, {options.network} networks, {options.epochs} epochs"
 
 
@@ -111,14 +104,7 @@ def _maps(
 
 
 def _load(features: Features, adaptor: Artifact, device: str) -> CrossModalMapping:
-    train = features.split("train")
     try:
-        return load_mapping(
-            adaptor.settings["cfm_network"],
-            {modality: read_parameters(adaptor, modality) for modality in MODALITIES},
-            {modality: Standardisation(*read_pair(adaptor, f"{modality}/standardisation")) for modality in MODALITIES},
-            {modality: train.patches(0, modality).dimension for modality in MODALITIES},
-            device=device,
-        )
+        return load_mapping(adaptor.settings["cfm_network"], *read_trained_pair(features, adaptor), device=device)
     except ValueError as error:
         raise ArtifactError(f"{adaptor.path}: {error}", hint="Run: lsfa adapt --method cfm") from error
