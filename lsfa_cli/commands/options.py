@@ -156,6 +156,11 @@ Categories = Annotated[
         show_default=False,
     ),
 ]
+TableFormat = Annotated[str, typer.Option("--format", "-f", help="markdown, csv, json or latex.", metavar="NAME")]
+TableOut = Annotated[
+    Path | None,
+    typer.Option("--out", help="Write the table here, not to stdout.", metavar="FILE", rich_help_panel=INPUT_PANEL),
+]
 
 
 def _file(flag: str, help: str) -> Any:

@@ -6,15 +6,14 @@ from typing import Annotated
 import typer
 
 from lsfa_cli.catalog import lookup
-from lsfa_cli.commands.options import INPUT_PANEL, Categories, Session, with_settings
-from lsfa_cli.commands.running import raise_failures
+from lsfa_cli.commands.options import INPUT_PANEL, Categories, Session, TableFormat, TableOut, with_settings
+from lsfa_cli.commands.running import hand_over, raise_failures
 from lsfa_cli.errors import ArtifactError, UnknownNameError
 from lsfa_cli.stages.places import categories as made_categories
 from lsfa_cli.stages.places import places, variants
 
 EXAMPLES = "Example: lsfa report --format latex --compare-published"
 
-Format = Annotated[str, typer.Option("--format", "-f", help="markdown, csv, json or latex.", metavar="NAME")]
 ScoresFiles = Annotated[
     list[Path] | None,
     typer.Option(
@@ -29,10 +28,6 @@ FeaturesFiles = Annotated[
         rich_help_panel=INPUT_PANEL, show_default=False,
     ),
 ]  # fmt: skip
-Out = Annotated[
-    Path | None,
-    typer.Option("--out", help="Write the table here, not to stdout.", metavar="FILE", rich_help_panel=INPUT_PANEL),
-]
 Pictures = Annotated[
     Path | None,
     typer.Option(
@@ -48,16 +43,15 @@ def command(
     category: Categories = None,
     scores: ScoresFiles = None,
     features: FeaturesFiles = None,
-    format: Format = "markdown",
+    format: TableFormat = "markdown",
     compare_published: Published = False,
-    out: Out = None,
+    out: TableOut = None,
     pictures: Pictures = None,
 ) -> None:
     """Tables of I-AUROC, P-AUROC and AUPRO a category and modality, beside the baseline where it was scored.
 
     Of unorganized clouds: AUROC and AUPR of objects and of points.
     """
-    from lsfa_cli.artifacts.files import write_text
     from lsfa_cli.stages.pictures import write_pictures
     from lsfa_cli.stages.report import ScoresFile, report
     from lsfa_cli.tables.formats import FORMATS
@@ -77,11 +71,7 @@ def command(
     result = report(files, session.stage("report"), progress=session.console)
     if result.results:
         text = result.text(format, compare_published=compare_published)
-        if out is None:
-            session.console.result(text)
-        else:
-            write_text(out, text)
-            session.console.info(f"report: {out}")
+        hand_over(session, text, out, "report")
     if pictures is not None:
         made = write_pictures(files, pictures, progress=session.console)
         session.console.info(f"report: {len(made)} pictures in {pictures}")

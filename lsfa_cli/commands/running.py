@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from lsfa_cli.artifacts.features import open_features
+from lsfa_cli.artifacts.files import write_text
 from lsfa_cli.commands.options import Session
 from lsfa_cli.errors import ArtifactError, LsfaError, PartialFailureError, UnknownNameError, UsageError
 from lsfa_cli.stages.making import Outcome
@@ -99,6 +100,15 @@ def tell(session: Session, stage: str, category: str, outcome: Outcome, variant:
         size = size_text(outcome.path.stat().st_size)
         session.console.say(f"{name}: made because {outcome.reason}")
         session.console.info(f"{name}: {outcome.summary} -> {outcome.path} ({size}, {outcome.seconds:.1f} s)")
+
+
+def hand_over(session: Session, text: str, out: Path | None, what: str) -> None:
+    """A finished table: to stdout, or into a file that is then named."""
+    if out is None:
+        session.console.result(text)
+    else:
+        write_text(out, text)
+        session.console.info(f"{what}: {out}")
 
 
 def size_text(count: float) -> str:

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from lsfa_cli.catalog import lookup
-from lsfa_cli.commands.options import INPUT_PANEL, RUN_PANEL, Categories, Session, with_settings
-from lsfa_cli.commands.running import cache_folder
+from lsfa_cli.commands.options import INPUT_PANEL, RUN_PANEL, Categories, Session, TableFormat, TableOut, with_settings
+from lsfa_cli.commands.running import cache_folder, hand_over
 from lsfa_cli.datasets import open_dataset
 from lsfa_cli.errors import UsageError
-from lsfa_cli.studies import load_study, studies
+from lsfa_cli.studies import Study, load_study, studies
 
 EXAMPLES = "Example: lsfa study components --data mvtec3d --root DIR --category cookie --seeds 5"
 
@@ -26,11 +26,6 @@ Keep = Annotated[
         rich_help_panel=RUN_PANEL,
     ),
 ]  # fmt: skip
-Format = Annotated[str, typer.Option("--format", "-f", help="markdown, csv, json or latex.", metavar="NAME")]
-Out = Annotated[
-    Path | None,
-    typer.Option("--out", help="Write the table here, not to stdout.", metavar="FILE", rich_help_panel=INPUT_PANEL),
-]
 Plot = Annotated[
     Path | None,
     typer.Option(
@@ -46,8 +41,8 @@ def command(
     list_studies: ShowList = False,
     category: Categories = None,
     seeds: Seeds = 5,
-    format: Format = "markdown",
-    out: Out = None,
+    format: TableFormat = "markdown",
+    out: TableOut = None,
     plot: Plot = None,
     keep: Keep = False,
     rerun: bool = False,
@@ -59,8 +54,7 @@ def command(
     paired difference with its interval and p-value. A study that was stopped goes on where it was.
     """
     if list_studies:
-        for key, study in studies().items():
-            session.console.result(f"{key}\n    {study.question}" + (f" ({study.paper})" if study.paper else ""))
+        session.console.result("\n".join(_asked(key, study) for key, study in studies().items()))
         return
     if not name:
         raise UsageError("which study?", hint=f"One of {', '.join(studies())}, or a TOML file: lsfa study NAME")
@@ -68,7 +62,6 @@ def command(
     extraction = session.stage("extract")
     dataset = open_dataset(session.run.data, session.run.root, light=extraction.light)
 
-    from lsfa_cli.artifacts.files import write_text
     from lsfa_cli.preprocessing.cache import SampleCache
     from lsfa_cli.stages import study as stage
     from lsfa_cli.stages.study_cells import Settings, Surroundings
@@ -93,12 +86,13 @@ def command(
     rows = stage.summarise(measured)
     notes = stage.notes(measured, rows)
     text = render_study(rows, format, caption=f"Study {name} on {dataset.name}", notes=notes)
-    if out is None:
-        session.console.result(text)
-    else:
-        write_text(out, text)
-        session.console.info(f"{name}: {out}")
+    hand_over(session, text, out, name)
     if plot is not None:
         stage.draw(plot, rows, title=f"{name}: {chosen.question}")
         session.console.info(f"{name}: {plot}")
     stage.raise_failures(result)
+
+
+def _asked(name: str, study: Study) -> str:
+    """A study's name, and below it what it asks."""
+    return f"{name}\n    {study.question}" + (f" ({study.paper})" if study.paper else "")
