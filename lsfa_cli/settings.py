@@ -101,10 +101,10 @@ class ExtractSettings(StageSettings):
 class AdaptSettings(StageSettings):
     """Adaptors, losses and training (METHOD 3), or another method's training in their place."""
 
-    method: Literal["lsfa", "cfm", "uff"] = Field(
+    method: Literal["lsfa", "cfm", "uff", "btf"] = Field(
         "lsfa",
-        description="What is trained: adaptors (lsfa), networks that predict each modality from the other (cfm), or "
-        "M3DM's fused features for a third bank (uff).",
+        description="What is trained: adaptors (lsfa), networks that predict each modality from the other (cfm), "
+        "M3DM's fused features for a third bank (uff), or nothing, for a bank of both features side by side (btf).",
     )
     adaptor: str = Field("encoder_1", description="Adaptor (Table 7): linear, conv1x1, encoder_1, encoder_2.")
     start: Literal["identity", "random"] = Field(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lsfa_cli.artifacts.store import Artifact, ArtifactWriter
 from lsfa_cli.samples import MODALITIES, Modality
 
-LSFA, CFM, UFF = "lsfa", "cfm", "uff"
+LSFA, CFM, UFF, BTF = "lsfa", "cfm", "uff", "btf"
 _LENGTH = {LSFA: "steps", CFM: "cfm_epochs", UFF: "uff_epochs"}
 
 
@@ -19,8 +19,9 @@ def adaptor_method(artifact: Artifact) -> str:
 
 
 def is_trained(artifact: Artifact) -> bool:
-    """Whether it was trained at all; if not, it is as it started."""
-    return bool(artifact.settings[_LENGTH[adaptor_method(artifact)]] > 0)
+    """Whether it was trained at all; if not, it is as it started, or there is nothing to train."""
+    length = _LENGTH.get(adaptor_method(artifact))
+    return length is not None and bool(artifact.settings[length] > 0)
 
 
 def write_adaptor(

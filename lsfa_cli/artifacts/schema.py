@@ -119,7 +119,12 @@ BANK = Schema(
         DataSet("*/image_statistics", ("2",), "float64", "mean and deviation of normal samples' image scores"),
         DataSet("*/map_statistics", ("2",), "float64", "mean and deviation over the pixels of normal maps, or groups"),
         DataSet("normal/names", ("n",), "text", "the normal samples of the calibration"),
-        DataSet("normal/image/*", ("n",), "float64", "their image scores, by modality; of CFM also fused, of M3DM uff"),
+        DataSet(
+            "normal/image/*",
+            ("n",),
+            "float64",
+            "their image scores, by modality; of CFM also fused, of a third bank uff or btf",
+        ),
         DataSet(
             "one_class/image",
             ("3",),
@@ -147,8 +152,10 @@ SCORES = Schema(
         DataSet("defects", ("n",), "text", "defect kind, `good` where there is none"),
         DataSet("masks", ("n", "S", "S"), "bool", "defect pixels", False),
         DataSet("masked", ("n",), "bool", "whose defects are marked; all where this is absent", False),
-        DataSet("image/*", ("n",), "float64", "image scores: rgb, xyz, fused; of M3DM also uff, its third bank"),
-        DataSet("maps/*", ("n", "S", "S"), "float32", "anomaly maps: rgb, xyz, fused; of M3DM also uff", False),
+        DataSet(
+            "image/*", ("n",), "float64", "image scores: rgb, xyz, fused; a third bank's too: of M3DM uff, of BTF btf"
+        ),
+        DataSet("maps/*", ("n", "S", "S"), "float32", "anomaly maps: rgb, xyz, fused; and of a third bank", False),
         DataSet("points/offsets", ("n+1",), "int64", "cloud i has the points from offsets[i] on", False),
         DataSet("points/defect", ("P",), "bool", "cloud: points on a defect, in the file's order", False),
         DataSet("points/xyz", ("P",), "float32", "cloud: scores of its points", False),

@@ -1,11 +1,10 @@
 """Adapt: train the adaptors of one category on its normal samples (METHOD 3)."""
 
-import json
 from dataclasses import fields
 from pathlib import Path
 
 from lsfa_cli.adaptors import ADAPTORS
-from lsfa_cli.artifacts.adaptor import CFM, UFF, write_adaptor
+from lsfa_cli.artifacts.adaptor import BTF, CFM, UFF
 from lsfa_cli.artifacts.features import Features, open_features
 from lsfa_cli.artifacts.store import ArtifactWriter
 from lsfa_cli.catalog import lookup
@@ -13,12 +12,13 @@ from lsfa_cli.errors import UnknownNameError
 from lsfa_cli.losses import LOSSES
 from lsfa_cli.settings import AdaptSettings
 from lsfa_cli.stages.crossmodal import write_mapping
-from lsfa_cli.stages.fused_features import write_fusion
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.methods import require_modalities
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.recorded import device_of, recorded
-from lsfa_cli.training import TrainingOptions, train
+from lsfa_cli.stages.third_bank import write_fusion, write_nothing_trained
+from lsfa_cli.stages.trained import write_trained
+from lsfa_cli.training import FINISHED, TrainingOptions, train
 
 
 def adapt(
@@ -40,6 +40,8 @@ def adapt(
                 return write_mapping(features, settings, writer, progress)
             if settings.method == UFF:
                 return write_fusion(features, settings, writer, progress)
+            if settings.method == BTF:
+                return write_nothing_trained(features, writer)
             return _train(features, options, settings.modality, writer, progress)
 
         return make(
@@ -78,12 +80,7 @@ def _train(
             options,
             on_step=lambda step, total, values: advance(1),
         )
-    writer.attribute("category", features.category)
-    writer.attribute("stopped", result.stopped)
-    writer.attribute("notes", json.dumps(list(result.notes)))
-    write_adaptor(writer, result.parameters, result.standardisation, result.curves)
-    for note in result.notes:
-        progress.warn(note)
-    if result.stopped != "finished":
+    write_trained(writer, features, result, progress, stopped=result.stopped)
+    if result.stopped != FINISHED:
         progress.warn(f"training stopped: {result.stopped}")
     return f"{options.adaptor} from {options.start} start on {' and '.join(modalities)}, {result.stopped}"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsfa_cli.adaptors import FittedAdaptor, load_adaptor
-from lsfa_cli.artifacts.adaptor import UFF, adaptor_method, adaptor_modalities, read_pair, read_parameters
+from lsfa_cli.artifacts.adaptor import BTF, UFF, adaptor_method, adaptor_modalities, read_pair, read_parameters
 from lsfa_cli.artifacts.features import NO_GRID, Features, SplitFeatures
 from lsfa_cli.artifacts.lineage import command_for, require_made_from
 from lsfa_cli.artifacts.store import Artifact, open_artifact
@@ -102,7 +102,7 @@ def fitted_adaptors(
     *,
     bank: Artifact | None = None,
 ) -> dict[Modality, FittedAdaptor]:
-    """The adaptors to apply, on a device; without an adaptor artifact they standardise only, and so with M3DM's.
+    """The adaptors to apply, on a device; without an adaptor artifact, or with M3DM's or BTF's, they standardise only.
 
     bank: where that standardisation is recorded; without one it is measured, which reads all training patches.
     """
@@ -119,7 +119,7 @@ def fitted_adaptors(
             f"{adaptor.path} has no {missing[0]} adaptor",
             hint=f"Use --modality {adaptor_modalities(adaptor)[0]}, or run: lsfa adapt --category {features.category}",
         )
-    if adaptor_method(adaptor) == UFF:
+    if adaptor_method(adaptor) in (UFF, BTF):
         return {
             modality: FittedAdaptor(None, *read_pair(adaptor, f"{modality}/standardisation")) for modality in modalities
         }

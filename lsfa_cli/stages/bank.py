@@ -19,11 +19,11 @@ from lsfa_cli.samples import MODALITIES, Split
 from lsfa_cli.settings import BankSettings
 from lsfa_cli.stages.adapted import PatchSplit, SplitScores, fitted_adaptors, open_adaptor, score_split
 from lsfa_cli.stages.crossmodal import write_calibration
-from lsfa_cli.stages.fused_features import bank_splits, fitted_fusion
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.methods import require_modalities
 from lsfa_cli.stages.progress import Progress, so_far
 from lsfa_cli.stages.recorded import device_of, recorded
+from lsfa_cli.stages.third_bank import bank_splits, third_bank
 from lsfa_cli.standardisation import Standardisation
 
 
@@ -82,7 +82,7 @@ class _Building:
             progress.warn("no image patches: rgb_foreground changes nothing")
         device = device_of(settings.device)
         self._adaptors = fitted_adaptors(features, adaptor, modalities, device)
-        self._fusion = fitted_fusion(features, adaptor, device)
+        self._third = third_bank(features, adaptor, device)
         # normal samples: the validation split, or training samples scored without their own patches
         self._calibration: Split = "validation" if features.has("validation") else "train"
 
@@ -92,7 +92,7 @@ class _Building:
         normal: dict[str, SplitScores] = {}
         training: dict[str, SplitScores] = {}
         sizes = []
-        for name in (*self._adaptors, *([UFF] if self._fusion else [])):
+        for name in (*self._adaptors, *([self._third.name] if self._third else [])):
             entries, indices, owners = self._choose(name)
             memory = MemoryBank(entries)
             leave_out = owners if self._calibration == "train" else None
@@ -111,7 +111,7 @@ class _Building:
 
     def _split(self, split: Split, name: str) -> PatchSplit:
         samples = self._features.split(split)
-        return bank_splits(samples, self._adaptors, self._fusion, foreground=self._settings.rgb_foreground)[name]
+        return bank_splits(samples, self._adaptors, self._third, foreground=self._settings.rgb_foreground)[name]
 
     def _total(self, name: str) -> int:
         return int(self._split("train", name).counts().sum())
@@ -177,13 +177,12 @@ class _Building:
     def _bank_data(
         self, name: str, entries: NDArray[np.float32], indices: NDArray[np.int64], normal: SplitScores
     ) -> BankData:
-        # Fused features are taken as they are: what goes into them is standardised.
-        standardisation: dict[str, Standardisation] = {UFF: Standardisation(0.0, 1.0)}
-        standardisation |= {modality: adaptor.standardisation for modality, adaptor in self._adaptors.items()}
+        # A third bank's features are taken as they are.
+        standardisation = {str(modality): adaptor.standardisation for modality, adaptor in self._adaptors.items()}
         return BankData(
             entries,
             indices,
-            standardisation[name],
+            standardisation.get(name, Standardisation(0.0, 1.0)),
             score_statistics(normal.image),
             score_statistics(self._maps(normal)),
         )

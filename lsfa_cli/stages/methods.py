@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from lsfa_cli.artifacts.adaptor import CFM, UFF
+from lsfa_cli.artifacts.adaptor import BTF, CFM, UFF
 from lsfa_cli.artifacts.features import Features
 from lsfa_cli.errors import UsageError
 from lsfa_cli.samples import MODALITIES
@@ -10,6 +10,7 @@ from lsfa_cli.samples import MODALITIES
 _NEEDS_BOTH: Mapping[str, str] = {
     CFM: "CFM predicts each modality from the other",
     UFF: "M3DM fuses the features of both modalities",
+    BTF: "BTF puts the features of both modalities side by side",
 }
 
 

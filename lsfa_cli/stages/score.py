@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lsfa_cli.artifacts.adaptor import CFM, UFF, adaptor_method, is_trained, read_pair
+from lsfa_cli.artifacts.adaptor import BTF, CFM, UFF, adaptor_method, is_trained, read_pair
 from lsfa_cli.artifacts.bank import bank_modalities, read_bank, write_normal
 from lsfa_cli.artifacts.features import Features, open_features
 from lsfa_cli.artifacts.lineage import command_for, require_made_from
@@ -23,17 +23,19 @@ from lsfa_cli.samples import MODALITIES, Modality
 from lsfa_cli.settings import ScoreSettings
 from lsfa_cli.stages.adapted import fitted_adaptors, open_adaptor, score_split
 from lsfa_cli.stages.crossmodal import write_mapped_scores
-from lsfa_cli.stages.fused_features import bank_splits, fitted_fusion
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.methods import require_modalities
 from lsfa_cli.stages.points import write_points
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.recorded import device_of, recorded
+from lsfa_cli.stages.third_bank import bank_splits, third_bank
+from lsfa_cli.training import FINISHED
 
 # What the numbers are called in tables, and what that means.
 LSFA, BASELINE_METHOD, CONTROL_METHOD = "LSFA", "baseline", "control"
 CFM_METHOD, CFM_CONTROL = "CFM", "CFM control"
 M3DM_METHOD, M3DM_CONTROL = "M3DM", "M3DM control"
+BTF_METHOD = "BTF"
 METHODS: Mapping[str, str] = {
     LSFA: "trained adaptors",
     BASELINE_METHOD: "PatchCore, no adaptor",
@@ -42,6 +44,7 @@ METHODS: Mapping[str, str] = {
     CFM_CONTROL: "its networks as they started, never trained",
     M3DM_METHOD: "banks of both modalities and of fused features",
     M3DM_CONTROL: "its fused features as they started, never trained",
+    BTF_METHOD: "a bank of both features side by side",
 }
 
 Arrays = Mapping[str, NDArray[np.floating]]
@@ -137,7 +140,7 @@ def _write_distances(
     device = device_of(settings.device)
     foreground, sigma = bool(bank.settings["rgb_foreground"]), float(bank.settings["blur_sigma"])
     adaptors = fitted_adaptors(features, adaptor, modalities, device, bank=bank)
-    splits = bank_splits(test, adaptors, fitted_fusion(features, adaptor, device), foreground=foreground)
+    splits = bank_splits(test, adaptors, third_bank(features, adaptor, device), foreground=foreground)
     image: dict[str, NDArray[np.float64]] = {}
     maps: dict[str, NDArray[np.float32]] = {}
     with progress.track(f"score {features.category}", len(test) * len(splits)) as advance:
@@ -152,6 +155,8 @@ def _write_distances(
             writer.write(f"maps/{name}", maps[name], compress=True)
     normal = {name: bank.read(f"normal/image/{name}") for name in splits}
     normal_image: dict[str, NDArray[np.floating]] = dict(normal.items())
+    if BTF in splits and settings.fusion != "average":
+        progress.warn(f"BTF's scores are those of its third bank: --fusion {settings.fusion} changes nothing")
     if len(modalities) == len(MODALITIES):
         images = _Fusing(settings.fusion, "image", bank)
         writer.write(f"image/{FUSED}", images.fuse(image))
@@ -165,6 +170,8 @@ def method_name(adaptor: Artifact | None) -> str:
     """What made the scores: LSFA, its baseline without an adaptor, a control, or another method."""
     if adaptor is None:
         return BASELINE_METHOD
+    if adaptor_method(adaptor) == BTF:
+        return BTF_METHOD
     trained, untrained = {CFM: (CFM_METHOD, CFM_CONTROL), UFF: (M3DM_METHOD, M3DM_CONTROL)}.get(
         adaptor_method(adaptor), (LSFA, CONTROL_METHOD)
     )
@@ -173,7 +180,7 @@ def method_name(adaptor: Artifact | None) -> str:
 
 def _remarks(adaptor: Artifact | None) -> list[str]:
     """What the adaptor's training has to say to a reader of the figures."""
-    if adaptor is None or adaptor.attributes["stopped"] == "finished":
+    if adaptor is None or adaptor.attributes["stopped"] == FINISHED:
         return []
     return [f"training stopped: {adaptor.attributes['stopped']}"]
 
@@ -202,7 +209,9 @@ class _Fusing:
     bank: Artifact
 
     def fuse(self, scores: Arrays) -> NDArray[np.floating]:
-        """One score a sample, or one map a sample, from those of all banks."""
+        """One score a sample, or one map a sample, from those of all banks; of BTF that of its third."""
+        if BTF in scores:
+            return scores[BTF]
         if self.fusion == "average_raw":
             return average_raw(scores)
         if self.fusion == "average":

@@ -1,4 +1,4 @@
-"""CFM and M3DM by the command line: on parts whose image tells what the scan looks like, and what they refuse."""
+"""CFM, M3DM and BTF by the command line: on parts whose image tells what the scan looks like, and what they refuse."""
 
 import json
 
@@ -46,6 +46,15 @@ def test_m3dm_with_three_banks(place: Place) -> None:
         ("M3DM [m3dm]", modality) for modality in ("rgb", "xyz", "rgb+xyz")
     }
     assert "banks of both modalities and of fused features" in document["notes"]["methods"]
+
+
+def test_btf(place: Place) -> None:
+    place.lsfa("extract", "--category", "fitting", "--xyz-backbone", "fpfh", "--xyz-grid", "28")
+    assert "BTF, nothing to train" in place.lsfa("adapt", "--category", "fitting", "--method", "btf").stderr
+    assert " btf 62 of 3,136 patches" in " ".join(place.lsfa("bank", "--category", "fitting").stderr.split())
+    warned = place.lsfa("score", "--category", "fitting", "--fusion", "average_raw").stderr
+    assert "--fusion average_raw changes nothing" in " ".join(warned.split())
+    assert "| BTF " in place.lsfa("report").stdout
 
 
 def test_one_modality_is_a_usage_error(place: Place) -> None:

@@ -76,6 +76,8 @@ def test_the_methods_are_compared_with_patchcore() -> None:
     assert made["PatchCore"].adapt is None
     assert made["M3DM, two banks"].adapt is None
     assert (made["M3DM, two banks"].bank.ocsvm, made["M3DM, two banks"].score.fusion) == (True, "ocsvm")
+    assert made["BTF"].adapt == AdaptSettings(steps=7, method="btf")
+    assert made["BTF"].extract == made["PatchCore, FPFH"].extract == ExtractSettings(xyz_backbone="fpfh", xyz_grid=28)
     three = made["M3DM, three banks"]
     assert three.adapt == AdaptSettings(steps=7, method="uff")
     assert (three.bank, three.score) == (made["M3DM, two banks"].bank, made["M3DM, two banks"].score)

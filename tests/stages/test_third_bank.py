@@ -1,4 +1,4 @@
-"""M3DM with its third bank through the stages, on made-up features, and what it refuses."""
+"""Third banks, M3DM's and BTF's, through the stages, on made-up features, and what they refuse."""
 
 from pathlib import Path
 
@@ -9,16 +9,18 @@ from lsfa_cli.artifacts.bank import read_bank
 from lsfa_cli.artifacts.features import open_features
 from lsfa_cli.artifacts.scores import open_scores
 from lsfa_cli.artifacts.store import open_artifact
+from lsfa_cli.concatenation import concatenate
 from lsfa_cli.errors import UsageError
 from lsfa_cli.fusion import ScoreStatistics, average
+from lsfa_cli.maps import score_maps
 from lsfa_cli.memory_bank import MemoryBank
 from lsfa_cli.settings import AdaptSettings, BankSettings, ReportSettings, ScoreSettings
 from lsfa_cli.stages.adapt import adapt
 from lsfa_cli.stages.bank import bank
-from lsfa_cli.stages.fused_features import fitted_fusion
 from lsfa_cli.stages.pictures import write_pictures
 from lsfa_cli.stages.report import ScoresFile, report
 from lsfa_cli.stages.score import score
+from lsfa_cli.stages.third_bank import fitted_fusion
 from tests.artifacts import rasters
 
 UFF = AdaptSettings(method="uff", device="cpu")
@@ -51,7 +53,6 @@ def test_the_third_bank_holds_fused_patches_and_scores_them(features: Path, tmp_
         open_scores(path) as scores,
     ):
         fusion = fitted_fusion(opened, adaptor, "cpu")
-        assert fusion is not None
         train, test = opened.split("train"), opened.split("test")
         entries = np.concatenate([fusion.fuse(sample["rgb"], sample["xyz"]).values for sample in train])
         third = read_bank(made, "uff")
@@ -112,6 +113,34 @@ def test_equal_seeds_give_equal_files(features: Path, tmp_path: Path) -> None:
     assert adapt(features, adaptor, UFF.model_copy(update={"uff_epochs": 1})).state == "made"
 
 
+def test_btf_scores_by_one_bank_of_both_features(features: Path, tmp_path: Path) -> None:
+    path = stages(features, tmp_path / "btf", AdaptSettings(method="btf", device="cpu"), fusion="average")
+    with (
+        open_features(features) as opened,
+        open_artifact(tmp_path / "btf" / "bank.h5", "bank") as made,
+        open_scores(path) as scores,
+        open_scores(stages(features, tmp_path / "two", None)) as two,
+    ):
+        train, test = opened.split("train"), opened.split("test")
+        entries = np.concatenate([concatenate(sample["rgb"], sample["xyz"]).values for sample in train])
+        third = read_bank(made, "btf")
+        assert len(entries) == len(train) * rasters.LAYOUTS["xyz"].grid ** 2  # all positions, with a point or not
+        np.testing.assert_array_equal(third.entries, entries[third.indices])
+        memory = MemoryBank(third.entries)
+        found = [memory.score(concatenate(sample["rgb"], sample["xyz"])) for sample in test]
+        np.testing.assert_array_equal(scores.image["fused"], [one.image_score for one in found])
+        maps = score_maps(np.stack([one.patch_scores for one in found]), size=rasters.SIZE)
+        np.testing.assert_array_equal(scores.maps["fused"], maps)
+        for name in ("rgb", "xyz"):
+            np.testing.assert_array_equal(scores.image[name], two.image[name])
+        np.testing.assert_array_equal(scores.normal_image["fused"], made.read("normal/image/btf"))
+        assert scores.method == "BTF"
+    found_report = report([ScoresFile(path, features, tmp_path / "btf" / "adaptor.h5")], ReportSettings())
+    assert found_report.failures == []
+    assert "BTF: a bank of both features side by side" in str(found_report.notes["methods"])
+    assert write_pictures([ScoresFile(path, features, tmp_path / "btf" / "adaptor.h5")], tmp_path / "pictures")
+
+
 def test_without_validation_samples_are_scored_without_their_own_patches(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(rasters, "SPLITS", {name: rasters.SPLITS[name] for name in ("train", "test")})
     features = rasters.write_rasters(tmp_path / "features.h5")
@@ -124,6 +153,8 @@ def test_one_modality_is_refused_with_the_reason(features: Path, tmp_path: Path)
     scan = rasters.write_rasters(tmp_path / "one" / "features.h5", modalities=["xyz"])
     with pytest.raises(UsageError, match=r"M3DM fuses the features of both modalities, and .* has xyz features alone"):
         adapt(scan, tmp_path / "a.h5", UFF)
+    with pytest.raises(UsageError, match="BTF puts the features of both modalities side by side, and"):
+        adapt(scan, tmp_path / "a.h5", AdaptSettings(method="btf", device="cpu"))
     stages(features, tmp_path / "uff")
     adaptor, bank_file = tmp_path / "uff" / "adaptor.h5", tmp_path / "uff" / "bank.h5"
     with pytest.raises(UsageError, match="--modality rgb leaves one"):
