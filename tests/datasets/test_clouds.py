@@ -22,6 +22,7 @@ from lsfa_cli.datasets.clouds import (
     read_points,
 )
 from lsfa_cli.errors import DataError
+from tests.datasets.refusals import refusal
 
 Shared = Callable[[str], Path]
 ENCODINGS = (Encoding.ASCII, Encoding.BINARY, Encoding.BINARY_COMPRESSED)
@@ -34,16 +35,6 @@ HEADER = (
     "# .PCD v0.7\nVERSION 0.7\nFIELDS {fields}\nSIZE {size}\nTYPE {type}\nCOUNT {count}\n"
     "WIDTH {width}\nHEIGHT {height}\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS {points}\nDATA {data}\n"
 )
-
-
-def refusal(read: Callable[[Path], object], path: Path) -> str:
-    with pytest.raises(DataError) as caught:
-        read(path)
-    assert caught.value.exit_code == 3
-    assert str(path) in caught.value.message
-    assert caught.value.hint
-    assert len(str(caught.value).splitlines()) <= 3
-    return str(caught.value)
 
 
 def pcd(**changes: object) -> bytes:

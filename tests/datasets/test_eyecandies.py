@@ -18,9 +18,9 @@ from lsfa_cli.datasets.base import ReadOptions
 from lsfa_cli.datasets.eyecandies import Eyecandies, read_converted_cloud
 from lsfa_cli.datasets.eyecandies_cloud import depth_in_metres, part_of_scene, scene_points
 from lsfa_cli.datasets.folders import IncompleteError
-from lsfa_cli.errors import DataError
 from lsfa_cli.preprocessing import PreprocessOptions, Recipe, prepare
 from tests.datasets import eyecandies_trees as trees
+from tests.datasets.refusals import failure
 
 Shared = Callable[[str], Path]
 A_FEW = ("train/data/000", "train/data/040", "val/data/12", "test_public/data/00", "test_public/data/29")
@@ -40,14 +40,6 @@ def data(tmp_path: Path, made: Path) -> Path:
     """A copy of the published category, to be damaged."""
     shutil.copytree(made / "published", tmp_path / "root")
     return tmp_path / "root" / "Dome"
-
-
-def failure(act: Callable[[], object]) -> DataError:
-    with pytest.raises(DataError) as caught:
-        act()
-    assert caught.value.exit_code == 3
-    assert caught.value.hint
-    return caught.value
 
 
 def refused(data: Path) -> str:

@@ -20,6 +20,7 @@ from lsfa_cli.datasets.tiffs import read_cloud
 from lsfa_cli.errors import DataError
 from lsfa_cli.preprocessing.digests import DigestMemo, file_digest
 from lsfa_cli.regular_files import MAX_BYTES
+from tests.datasets.refusals import refusal
 from tests.datasets.trees import cloud, picture, write_cloud
 
 Shared = Callable[[str], Path]
@@ -34,16 +35,6 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
     """A PNG by hand, for what Pillow does not write. `rows` each start with a filter byte."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-
-
-def refusal(read: Callable[[Path], object], path: Path) -> str:
-    """The message of the error that reading raises; it names the file and has an exit code and a hint."""
-    with pytest.raises(DataError) as caught:
-        read(path)
-    assert caught.value.exit_code == 3
-    assert str(path) in caught.value.message
-    assert caught.value.hint
-    return str(caught.value)
 
 
 def test_rgb_is_the_picture(tmp_path: Path) -> None:

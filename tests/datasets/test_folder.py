@@ -17,6 +17,7 @@ from lsfa_cli.errors import DataError, UnknownNameError
 from lsfa_cli.preprocessing import Recipe
 from lsfa_cli.samples import Sample
 from tests.datasets.folder_trees import CAMERA, HEIGHT, WIDTH, depth, mask, write_category, write_images
+from tests.datasets.refusals import failure
 from tests.datasets.trees import picture, write_cloud, write_png
 
 NAMES = [
@@ -46,14 +47,6 @@ def names(dataset: Folder, category: str) -> list[str]:
 
 def first(dataset: Folder, category: str = "block") -> Sample:
     return dataset.read(dataset.records(category)[0])
-
-
-def failure(act: Callable[[], object]) -> DataError:
-    with pytest.raises(DataError) as caught:
-        act()
-    assert caught.value.exit_code == 3
-    assert caught.value.hint
-    return caught.value
 
 
 def cloud(seed: int = 0) -> NDArray[np.float32]:

@@ -16,19 +16,12 @@ from PIL import Image
 
 from lsfa_cli.datasets.images import read_depth, read_image, read_mask_image
 from lsfa_cli.errors import DataError, MissingDependencyError
+from tests.datasets.refusals import failure
 from tests.datasets.trees import picture
 
 RGB = picture(1, 9, 7)
 GREY = RGB[..., 0]
 DEPTH = np.random.default_rng(2).integers(300, 60000, (9, 7)).astype(np.uint16)
-
-
-def failure(act: Callable[[], object], path: Path) -> DataError:
-    with pytest.raises(DataError) as caught:
-        act()
-    assert str(path) in caught.value.message
-    assert caught.value.hint
-    return caught.value
 
 
 def alpha(pixels: np.ndarray) -> np.ndarray:
@@ -345,8 +338,8 @@ def test_depth_in_openexr(tmp_path: Path) -> None:
     failure(lambda: read_depth(path), path)
 
 
-def test_openexr_that_is_not_installed_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openexr_that_is_not_installed_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "OpenEXR", None)
     (tmp_path / "a.exr").write_bytes(b"\x76\x2f\x31\x01" + bytes(50))
-    with pytest.raises(MissingDependencyError, match="pip install lsfa\\[exr\\]"):
+    with pytest.raises(MissingDependencyError, match=r'pip install "openexr>=3\.4"'):
         read_depth(tmp_path / "a.exr")

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from lsfa_cli.datasets.mvtec3d import Mvtec3d, Synthetic
-from lsfa_cli.errors import DataError, UnknownNameError
+from lsfa_cli.errors import UnknownNameError
+from tests.datasets.refusals import failure
 from tests.datasets.trees import HEIGHT, WIDTH, cloud, picture, write_category, write_cloud, write_sample
 
 Shared = Callable[[str], Path]
@@ -29,15 +30,6 @@ def root(tmp_path: Path) -> Path:
     (root / ".cache" / "train" / "good").mkdir(parents=True)
     (root / "license.txt").write_text("free")
     return root
-
-
-def failure(act: Callable[[], object]) -> DataError:
-    with pytest.raises(DataError) as caught:
-        act()
-    assert caught.value.exit_code == 3
-    assert caught.value.hint
-    assert len(str(caught.value).splitlines()) <= 3
-    return caught.value
 
 
 def test_categories_are_the_folders_with_training_data(root: Path) -> None:

@@ -1,7 +1,6 @@
 """Real3D-AD: its layout, where points and labels come from, and what is said when files are missing."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,9 @@ import pytest
 from lsfa_cli.datasets.base import CloudDataset, RasterDataset
 from lsfa_cli.datasets.clouds import read_points
 from lsfa_cli.datasets.real3d_ad import Real3dAd, kind_of
-from lsfa_cli.errors import DataError, UnknownNameError
+from lsfa_cli.errors import UnknownNameError
 from tests.datasets.real3d_trees import scan, whole, write_category, write_pcd
+from tests.datasets.refusals import failure
 
 
 @pytest.fixture
@@ -20,14 +20,6 @@ def root(tmp_path: Path) -> Path:
     root = tmp_path / "good template temp"
     write_category(root / "pebble", train=2, test=2)
     return root
-
-
-def failure(act: Callable[[], object]) -> DataError:
-    with pytest.raises(DataError) as caught:
-        act()
-    assert caught.value.exit_code == 3
-    assert caught.value.hint
-    return caught.value
 
 
 def test_it_is_a_data_set_of_clouds_alone(root: Path) -> None:
