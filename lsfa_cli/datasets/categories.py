@@ -56,7 +56,7 @@ class CategoryLayout:
 
     def _advice(self, root: Path) -> str:
         """What to do where nothing near `root` is a category."""
-        return ROOT_HINT
+        return f"{ROOT_HINT} Is it another data set? lsfa data list shows the layouts, --data NAME chooses."
 
     def _is_category(self, folder: Path) -> bool:
         return any(is_folder(folder / sign) for sign in self.signs)

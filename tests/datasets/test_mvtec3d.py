@@ -115,6 +115,7 @@ def test_root_without_categories_says_what_was_expected_and_found(tmp_path: Path
     assert "expected CATEGORY/train/good/{rgb,xyz}, CATEGORY/test/DEFECT/{rgb,xyz,gt}" in error.message
     assert "found a.zip, b.zip, c.zip, d.zip, e.zip and 1 more." in error.message
     assert "--root, LSFA_DATA_ROOT or root in lsfa.toml" in str(error)
+    assert "lsfa data list shows the layouts" in str(error)
 
 
 def test_root_that_is_a_category_names_the_folder_above(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
