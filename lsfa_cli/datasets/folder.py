@@ -180,8 +180,7 @@ def _resized(
     record: SampleRecord, rgb: NDArray[np.uint8], mask: BoolArray | None, size: tuple[int, ...]
 ) -> tuple[NDArray[np.uint8], BoolArray | None]:
     """Image and mask in the size (H, W) of the scan, which must show the same view."""
-    ratios = [new / old for new, old in zip(size, rgb.shape[:2], strict=True)]
-    if abs(ratios[0] / ratios[1] - 1) > _SAME_VIEW:
+    if not _same_view(size, rgb.shape[:2]):
         raise _other_size(record, size, rgb.shape[:2])
     target = (size[1], size[0])
     small = np.asarray(Image.fromarray(rgb).resize(target, Image.Resampling.BICUBIC))
@@ -194,11 +193,20 @@ def _resized(
 
 def _other_size(record: SampleRecord, scan: tuple[int, ...], image: tuple[int, ...]) -> DataError:
     path = record.files["xyz" if "xyz" in record.files else "depth"]
+    if _same_view(scan, image):
+        way_out = "Where both show exactly the same view: [rgb] resize_to_scan = true in lsfa-part.toml."
+    else:
+        way_out = "Their sides differ in ratio: they show different views, and resizing does not help."
     return DataError(
         f"{path} has {scan[1]} x {scan[0]} pixels, its image {record.files['rgb']} has {image[1]} x {image[0]}.",
-        hint="Save the image registered to the scan, pixel by pixel. Where both show the same view in different sizes: "
-        "[rgb] resize_to_scan = true in lsfa-part.toml.",
+        hint=f"Save the image registered to the scan, pixel by pixel. {way_out}",
     )
+
+
+def _same_view(scan: tuple[int, ...], image: tuple[int, ...]) -> bool:
+    """Whether two sizes (H, W) may be those of one view: their sides have the same ratio."""
+    rows, columns = (new / old for new, old in zip(scan, image, strict=True))
+    return abs(rows / columns - 1) <= _SAME_VIEW
 
 
 def _mask_size(record: SampleRecord, mask: tuple[int, ...], scan: tuple[int, ...]) -> DataError:

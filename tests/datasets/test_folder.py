@@ -425,7 +425,10 @@ def test_other_sizes_are_refused_unless_resizing_is_allowed(part: Path) -> None:
     assert marked.sum() == 20
     assert marked[25, 10:30].all()
     Image.fromarray(picture(3, 2 * HEIGHT, 2 * WIDTH + 20)).save(dataset.records("block")[0].files["rgb"])
-    assert "has 180 x 120" in failure(lambda: first(dataset)).message
+    error = failure(lambda: first(dataset))
+    assert "has 180 x 120" in error.message
+    assert "resizing does not help" in str(error.hint)
+    assert "resize_to_scan" not in str(error.hint)
 
 
 def test_masks_have_the_size_of_what_they_are_drawn_on(part: Path, tmp_path: Path) -> None:
