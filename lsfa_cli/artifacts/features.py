@@ -128,11 +128,7 @@ class Features:
 
     def point_offsets(self) -> NDArray[np.int64]:
         """(n + 1,), where the points of each test cloud begin. Raises ArtifactError when they do not fit."""
-        offsets: NDArray[np.int64] = self.artifact.read("test/points/offsets")
-        total = {len(self.artifact.dataset(f"test/points/{name}")) for name in ("defect", "group")}
-        if len(offsets) != len(self.split("test")) + 1 or total != {int(offsets[-1])} or (np.diff(offsets) < 0).any():
-            raise ArtifactError(f"{self.artifact.path}: 'test/points/offsets' does not fit the points")
-        return offsets
+        return self.artifact.offsets("test/points", len(self.split("test")), ("defect", "group"))
 
     def points(self, where: slice) -> CloudPoints:
         """Points of the test clouds, `where` from one of `point_offsets` to the next."""

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsfa_cli.artifacts.store import Artifact, open_artifact
-from lsfa_cli.errors import ArtifactError
 
 FUSED = "fused"  # the name of the scores that both modalities give together
 
@@ -66,11 +65,7 @@ class Scores:
 
     @cached_property
     def _offsets(self) -> NDArray[np.int64]:
-        offsets: NDArray[np.int64] = self.artifact.read("points/offsets")
-        points = {len(self.artifact.dataset(f"points/{name}")) for name in ("xyz", "defect")}
-        if len(offsets) != len(self.names) + 1 or points != {int(offsets[-1])} or (np.diff(offsets) < 0).any():
-            raise ArtifactError(f"{self.artifact.path}: 'points/offsets' does not fit the points")
-        return offsets
+        return self.artifact.offsets("points", len(self.names), ("xyz", "defect"))
 
     def _points_of(self, index: int) -> slice:
         if not 0 <= index < len(self.names):

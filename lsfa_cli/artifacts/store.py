@@ -7,7 +7,7 @@ The same data sets and attributes, written in the same order, give the same byte
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +203,17 @@ class Artifact:
 
     def __contains__(self, path: str) -> bool:
         return path in self._file
+
+    def offsets(self, group: str, samples: int, columns: Sequence[str]) -> NDArray[np.int64]:
+        """(samples + 1,), where the rows of each sample begin in the data sets `columns` of a group.
+
+        Raises ArtifactError when they do not fit.
+        """
+        found: NDArray[np.int64] = self.read(f"{group}/offsets")
+        rows = {len(self.dataset(f"{group}/{name}")) for name in columns}
+        if len(found) != samples + 1 or found[0] != 0 or rows != {int(found[-1])} or (np.diff(found) < 0).any():
+            raise ArtifactError(f"{self.path}: '{group}/offsets' does not fit the points")
+        return found
 
     def names(self, group: str) -> list[str]:
         """The names inside a group, sorted; none when the group is absent."""

@@ -4,7 +4,7 @@ import io
 import re
 import struct
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from lsfa_cli.datasets.point_files import (
 from lsfa_cli.errors import DataError
 from lsfa_cli.regular_files import content_of
 from lsfa_cli.wording import first_line
+
+if TYPE_CHECKING:
+    from pypcd4.pypcd4 import MetaData
 
 AXES = ("x", "y", "z")
 _ENTRIES = 10  # of a header
@@ -51,7 +54,7 @@ def read_pcd(path: Path) -> GriddedPoints:
     return GriddedPoints(points, Grid(header.height, header.width) if header.height > 1 else None)
 
 
-def _header(path: Path, content: bytes) -> tuple[Any, int]:
+def _header(path: Path, content: bytes) -> tuple["MetaData", int]:
     """pypcd4's `MetaData`, and where the points begin; found as pypcd4 does, but within a limit."""
     from pypcd4.pypcd4 import MetaData
 
@@ -71,7 +74,7 @@ def _header(path: Path, content: bytes) -> tuple[Any, int]:
     raise damaged(path, "it has no line DATA in its header")
 
 
-def _check(path: Path, header: Any, content: bytes, start: int) -> None:
+def _check(path: Path, header: "MetaData", content: bytes, start: int) -> None:
     """Refuse what is no cloud, or shorter than its header says, before memory is taken for it."""
     fields, sizes, counts = header.fields, header.size, header.count
     if len({len(fields), len(sizes), len(counts), len(header.type)}) != 1:

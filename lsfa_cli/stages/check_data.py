@@ -142,7 +142,8 @@ class _Walk:
             files = sorted((path for path, place in named.items() if place >= 0), key=named.__getitem__)
             return Finding("error", FILES, error.message, error.hint or "", (record.name,), tuple(files))
         values = {check.name: check.measure(view) for check, names in self._reading if record.name in names}
-        assert view.facts is not None  # view_of always gives them
+        if view.facts is None:
+            raise ValueError(f"{record.name} was not read")
         return view.facts, {name: value for name, value in values.items() if value is not None}
 
     def _judge(self, measured: Mapping[str, list[Measured[Any]]]) -> dict[str, Verdict]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from lsfa_cli.wording import counted, few
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from lsfa_cli.checks.base import Finding
     from lsfa_cli.stages.data_report import DataReport, Group
 
@@ -167,7 +169,7 @@ def _findings(report: "DataReport", width: int) -> list[tuple[str, list[str]]]:
     return shown
 
 
-def _rich_table(rows: Sequence[Sequence[str]]) -> Any:
+def _rich_table(rows: Sequence[Sequence[str]]) -> "Table":
     from rich.box import SIMPLE
     from rich.table import Table
     from rich.text import Text
