@@ -112,7 +112,11 @@ def exit_codes_page() -> str:
         for _, kind in inspect.getmembers(errors, inspect.isclass)
         if issubclass(kind, errors.LsfaError) and kind.__module__ == errors.__name__
     ]
-    rows = [("0", "", "Done, or already up to date."), ("130", "", "Interrupted (Ctrl-C).")]
+    rows = [
+        ("0", "", "Done, or already up to date."),
+        ("130", "", "Interrupted (Ctrl-C)."),
+        ("141", "", "Whoever read the output has gone, as in `lsfa data check | head`."),
+    ]
     for kind in sorted(classes, key=lambda kind: (kind.exit_code, len(kind.mro()))):
         rows.append((str(kind.exit_code), f"`{kind.__name__}`", _first_sentence(kind)))
     rows.sort(key=lambda row: int(row[0]))
