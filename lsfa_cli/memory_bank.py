@@ -252,7 +252,7 @@ def _import_faiss() -> Any:
         except ImportError as error:
             raise MissingDependencyError(
                 "memory banks are searched with faiss, which is not installed",
-                hint='Install it with: pip install "lsfa[cpu]", or with pip install "lsfa[gpu]" for NVIDIA GPUs.',
+                hint="Install it with: pip install faiss-cpu, or pip install faiss-gpu for NVIDIA GPUs.",
             ) from error
     return faiss
 

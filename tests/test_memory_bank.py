@@ -269,8 +269,8 @@ def test_missing_faiss_names_both_extras(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(MissingDependencyError) as caught:
         MemoryBank(np.zeros((2, 2)))
-    assert 'pip install "lsfa[cpu]"' in str(caught.value)
-    assert '"lsfa[gpu]"' in str(caught.value)
+    assert "pip install faiss-cpu" in str(caught.value)
+    assert "faiss-gpu" in str(caught.value)
 
 
 def test_faiss_and_scikit_learn_are_imported_only_when_needed() -> None:
