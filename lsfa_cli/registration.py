@@ -193,7 +193,8 @@ def oriented_normals(points: Array, options: RegistrationOptions) -> Array:
     agreement = (normals[pairs[:, 0]] * normals[pairs[:, 1]]).sum(axis=1)
     cost = 1 + _FLAT - np.minimum(np.abs(agreement), 1)
     shape = (len(points), len(points))
-    graph = coo_array((cost, (pairs[:, 0], pairs[:, 1])), shape=shape).tocsr()
+    first, second = pairs.T.astype(np.int32)  # older versions of SciPy take no wider indices
+    graph = coo_array((cost, (first, second)), shape=shape).tocsr()
     tree = minimum_spanning_tree(graph)
     _, part = connected_components(tree, directed=False)
     signs = _spread_signs(tree, part, normals)

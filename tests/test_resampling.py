@@ -93,7 +93,7 @@ def bootstrap(*categories: list[Figure], size: int, resamples: int = 2000, confi
 def test_interval_is_that_of_scipy() -> None:
     data = np.random.default_rng(5).exponential(1, 40)
     ours = bootstrap([Mean(data)], size=40, resamples=20_000)
-    theirs = stats.bootstrap((data,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1))
+    theirs = stats.bootstrap((data,), np.mean, n_resamples=20_000, method="percentile", random_state=1)
     assert ours.value == pytest.approx(data.mean())
     assert ours.low == pytest.approx(theirs.confidence_interval.low, abs=0.01)
     assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.01)
