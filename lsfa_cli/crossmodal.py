@@ -18,10 +18,11 @@ from torch.nn import functional
 
 from lsfa_cli.adaptors import load_parameters
 from lsfa_cli.errors import DataError
-from lsfa_cli.repeatable import draw_uniform, repeatable_kernels
+from lsfa_cli.paired_training import descend
+from lsfa_cli.repeatable import NOT_REPEATABLE, draw_uniform, repeatable_kernels
 from lsfa_cli.samples import MODALITIES, Modality, PatchFeatures
 from lsfa_cli.standardisation import PatchSource, Standardisation, standardise
-from lsfa_cli.training_batches import batches, epoch_length, patches_together, read_batch, shared_positions, shared_rows
+from lsfa_cli.training_batches import shared_positions, shared_rows
 
 NetworkSize = Literal["small", "big"]
 
@@ -120,15 +121,28 @@ def train_mapping(
         for number, network in enumerate(networks.values()):
             draw_uniform(network, torch.Generator().manual_seed(_seed(options.seed, number)))
             network.to(options.device)
-        losses = _descend(source, networks, standardisation, options, on_step)
+        weights = [weight for network in networks.values() for weight in network.parameters()]
+        losses = descend(
+            source,
+            standardisation,
+            options,
+            torch.optim.Adam(weights, lr=options.learning_rate),
+            lambda patches: [
+                mapping_loss(network(patches[OTHER[modality]]), patches[modality])
+                for modality, network in networks.items()
+            ],
+            losses=len(networks),
+            generator=np.random.default_rng(_seed(options.seed, len(networks))),
+            not_finite=("CFM's loss", "Train with a smaller --cfm-learning-rate."),
+            on_step=on_step,
+        )
     curves = {"step": np.arange(1, len(losses) + 1, dtype=np.float64), "loss": losses.sum(axis=1)}
     curves |= {f"loss_{modality}": losses[:, place] for place, modality in enumerate(MODALITIES)}
     parameters = {
         modality: {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
         for modality, network in networks.items()
     }
-    note = "CUDA was in use before training: equal seeds may differ in the last bits"
-    return MappingResult(parameters, standardisation, curves, () if repeatable else (note,))
+    return MappingResult(parameters, standardisation, curves, () if repeatable else (NOT_REPEATABLE,))
 
 
 def _seed(seed: int, purpose: int) -> int:
@@ -141,41 +155,6 @@ def _new_networks(dimensions: Mapping[Modality, int], size: NetworkSize) -> dict
     return {
         modality: MappingNetwork(dimensions[OTHER[modality]], dimensions[modality], size) for modality in MODALITIES
     }
-
-
-def _descend(
-    source: PatchSource,
-    networks: Mapping[Modality, MappingNetwork],
-    standardisation: Mapping[Modality, Standardisation],
-    options: MappingOptions,
-    on_step: Callable[[int, int], None] | None,
-) -> NDArray[np.float64]:
-    """All updates of the networks; the losses (steps, modalities) on which each was made."""
-    weights = [weight for network in networks.values() for weight in network.parameters()]
-    optimizer = torch.optim.Adam(weights, lr=options.learning_rate)
-    drawn = batches(len(source), options.batch_size, np.random.default_rng(_seed(options.seed, len(networks))))
-    steps = options.epochs * epoch_length(len(source), options.batch_size)
-    curves = np.full((steps, len(networks)), math.nan)
-    for step in range(steps):
-        patches = patches_together(read_batch(source, next(drawn), standardisation, options.device))
-        if len(patches["xyz"]) > 0:
-            losses = [
-                mapping_loss(network(patches[OTHER[modality]]), patches[modality])
-                for modality, network in networks.items()
-            ]
-            optimizer.zero_grad(set_to_none=True)
-            torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            optimizer.step()
-            curves[step] = [float(loss.detach()) for loss in losses]
-            if not np.isfinite(curves[step]).all():
-                raise DataError(
-                    f"CFM's loss is not finite at step {step + 1}", hint="Train with a smaller --cfm-learning-rate."
-                )
-        if on_step is not None:
-            on_step(step + 1, steps)
-    if steps > 0 and np.isnan(curves).all():
-        raise DataError("no training sample has a position that is valid in both modalities")
-    return curves
 
 
 class CrossModalMapping:

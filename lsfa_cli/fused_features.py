@@ -16,11 +16,12 @@ from torch.utils.checkpoint import checkpoint
 
 from lsfa_cli.adaptors import load_parameters
 from lsfa_cli.errors import DataError
-from lsfa_cli.repeatable import draw_uniform, repeatable_kernels
+from lsfa_cli.paired_training import descend
+from lsfa_cli.repeatable import NOT_REPEATABLE, draw_uniform, repeatable_kernels
 from lsfa_cli.samples import MODALITIES, Modality, PatchFeatures
 from lsfa_cli.standardisation import PatchSource, Standardisation, standardise
 from lsfa_cli.training import BETAS, learning_rate
-from lsfa_cli.training_batches import batches, epoch_length, patches_together, read_batch, shared_positions, shared_rows
+from lsfa_cli.training_batches import shared_positions, shared_rows
 
 MLP_RATIO = 4
 HEAD_WIDTH = 256
@@ -110,51 +111,29 @@ def train_fusion(
         for seed, block in zip(seeds, blocks.values(), strict=False):
             draw_uniform(block, torch.Generator().manual_seed(seed))
             block.to(options.device)
-        losses = _descend(source, blocks, standardisation, options, np.random.default_rng(seeds[-1]), on_step)
-    curves = {"step": np.arange(1, len(losses) + 1, dtype=np.float64), "loss": losses}
+        weights = [weight for block in blocks.values() for weight in block.parameters()]
+        losses = descend(
+            source,
+            standardisation,
+            options,
+            torch.optim.AdamW(weights, lr=options.learning_rate, betas=BETAS),
+            lambda patches: [
+                fusion_contrast(*(block.head(block(patches[modality])) for modality, block in blocks.items()))
+            ],
+            losses=1,
+            generator=np.random.default_rng(seeds[-1]),
+            not_finite=("the contrast", "Train with a smaller --uff-learning-rate."),
+            learning_rate=lambda step, epoch, steps: learning_rate(
+                step, peak=options.learning_rate, warm_up=epoch, steps=steps
+            ),
+            on_step=on_step,
+        )
+    curves = {"step": np.arange(1, len(losses) + 1, dtype=np.float64), "loss": losses[:, 0]}
     parameters = {
         modality: {name: value.detach().cpu().numpy() for name, value in block.state_dict().items()}
         for modality, block in blocks.items()
     }
-    note = "CUDA was in use before training: equal seeds may differ in the last bits"
-    return FusionResult(parameters, standardisation, curves, () if repeatable else (note,))
-
-
-def _descend(
-    source: PatchSource,
-    blocks: Mapping[Modality, FusionBlock],
-    standardisation: Mapping[Modality, Standardisation],
-    options: FusionOptions,
-    generator: np.random.Generator,
-    on_step: Callable[[int, int], None] | None,
-) -> NDArray[np.float64]:
-    """All updates of the blocks; the loss (steps,) on which each was made."""
-    optimizer = torch.optim.AdamW(
-        [weight for block in blocks.values() for weight in block.parameters()], lr=options.learning_rate, betas=BETAS
-    )
-    drawn = batches(len(source), options.batch_size, generator)
-    epoch = epoch_length(len(source), options.batch_size)
-    steps = options.epochs * epoch
-    losses = np.full(steps, np.nan)
-    for step in range(steps):
-        patches = patches_together(read_batch(source, next(drawn), standardisation, options.device))
-        if len(patches["xyz"]) > 0:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step + 1, peak=options.learning_rate, warm_up=epoch, steps=steps)
-            loss = fusion_contrast(*(block.head(block(patches[modality])) for modality, block in blocks.items()))
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            optimizer.step()
-            losses[step] = float(loss.detach())
-            if not np.isfinite(losses[step]):
-                raise DataError(
-                    f"the contrast is not finite at step {step + 1}", hint="Train with a smaller --uff-learning-rate."
-                )
-        if on_step is not None:
-            on_step(step + 1, steps)
-    if steps > 0 and np.isnan(losses).all():
-        raise DataError("no training sample has a position that is valid in both modalities")
-    return losses
+    return FusionResult(parameters, standardisation, curves, () if repeatable else (NOT_REPEATABLE,))
 
 
 class FittedFusion:

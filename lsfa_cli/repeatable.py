@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+NOT_REPEATABLE = "CUDA was in use before training: equal seeds may differ in the last bits"
 
 
 @contextlib.contextmanager

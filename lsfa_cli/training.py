@@ -21,7 +21,7 @@ from lsfa_cli.collapse_guard import CollapseGuard, GuardMeasures, GuardPatches
 from lsfa_cli.errors import DataError, UsageError
 from lsfa_cli.losses import CLC_LOSSES, IFC_LOSSES, LOSSES, cross_modal_consistency, intra_modal_compactness, total_loss
 from lsfa_cli.prototypes import SampleClusters
-from lsfa_cli.repeatable import repeatable_kernels
+from lsfa_cli.repeatable import NOT_REPEATABLE, repeatable_kernels
 from lsfa_cli.samples import Modality
 from lsfa_cli.standardisation import PatchSource, Standardisation, standardise
 from lsfa_cli.training_banks import TrainingBank
@@ -115,7 +115,7 @@ def train(
     with repeatable_kernels(options.device) as repeatable:
         training = _Training(source, modalities, options)
         if not repeatable:
-            training.notes["CUDA was in use before training: equal seeds may differ in the last bits"] = None
+            training.notes[NOT_REPEATABLE] = None
         return training.run(on_step)
 
 
