@@ -13,17 +13,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from lsfa_cli.catalog import Entry
+from lsfa_cli.nearest_entries import nearest_entries, search_rows
 
 Contrast = Literal["row", "pairs"]
 Distance = Literal["l2", "squared"]
 
 # Below this length a vector has no direction; the bound also limits the gradient of normalisation.
 SMALLEST_LENGTH = 1e-6
-
-# One block of the nearest-entry search holds this many distances, 8 MiB in float32. Larger blocks leave the
-# processor's cache and are slower.
-SEARCH_QUERIES = 1024
-SEARCH_ENTRIES = 2048
 
 
 def _alignment(first: Tensor, second: Tensor, temperature: float, contrast: Contrast) -> Tensor:
@@ -63,7 +59,6 @@ def cross_modal_consistency(terms: Iterable[Tensor]) -> Tensor:
     return torch.stack(list(terms)).sum()
 
 
-@torch.no_grad()
 def nearest_entry(queries: Tensor, bank: Tensor, allowed: Tensor | None = None) -> Tensor:
     """Index (n,) of each query's nearest bank entry; queries (n, D), bank (m, D), allowed (m,) bool or None.
 
@@ -71,34 +66,21 @@ def nearest_entry(queries: Tensor, bank: Tensor, allowed: Tensor | None = None) 
     """
     if len(bank) == 0 or (allowed is not None and not bool(allowed.any())):
         raise ValueError("no bank entry is allowed as a neighbour")
-    # ||q - b||^2 / 2 = ||q||^2 / 2 - q.b + ||b||^2 / 2, of which the first is the same for every entry.
-    offsets = torch.cat([part.square().sum(dim=1) / 2 for part in torch.split(bank, SEARCH_ENTRIES)])
+    rows = search_rows(bank.detach())
     if allowed is not None:
-        offsets = offsets.masked_fill(~allowed, torch.inf)
-    return torch.cat([_nearest_of_block(part, bank, offsets) for part in torch.split(queries, SEARCH_QUERIES)])
+        rows[:, -1].masked_fill_(~allowed, torch.inf)
+    return nearest_entries([queries], rows, [[]])[0]
 
 
-def _nearest_of_block(queries: Tensor, bank: Tensor, offsets: Tensor) -> Tensor:
-    """Index of the smallest offset minus inner product, for one block of queries."""
-    best = queries.new_full((len(queries),), torch.inf)
-    index = torch.zeros(len(queries), dtype=torch.int64, device=queries.device)
-    for begin in range(0, len(bank), SEARCH_ENTRIES):
-        entries = bank[begin : begin + SEARCH_ENTRIES]
-        scores = torch.addmm(offsets[begin : begin + SEARCH_ENTRIES], queries, entries.T, alpha=-1)
-        smallest, position = scores.min(dim=1)
-        closer = smallest < best
-        best = torch.where(closer, smallest, best)
-        index = torch.where(closer, position + begin, index)
-    return index
+def compactness(features: Tensor, nearest: Tensor, distance: Distance) -> Tensor:
+    """Mean distance of (n, D) features to their nearest entries (n, D) of a bank, which get no gradient.
 
-
-def _compactness(features: Tensor, bank: Tensor, distance: Distance, allowed: Tensor | None) -> Tensor:
-    """Mean distance of (n, D) features to their nearest allowed entries of the (m, D) bank."""
+    What Eq. 5 and Eq. 6 share once the entries are known. The search for them may round: the distance is taken by
+    differences. `ValueError` when there is no feature.
+    """
     if len(features) == 0:
         raise ValueError("compactness needs at least one feature")
-    bank = bank.detach()
-    # The search may round; the distance of the entry found is taken by differences, with gradient.
-    differences = features - bank[nearest_entry(features, bank, allowed)]
+    differences = features - nearest.detach()
     if distance == "squared":
         return differences.square().sum(dim=1).mean()
     if distance != "l2":
@@ -115,14 +97,14 @@ def local_compactness(patches: Tensor, bank: Tensor, *, distance: Distance, allo
     bool, the entries that may be neighbours; None all. distance: "l2" the Euclidean distance as printed,
     "squared" its square, as the text says. `ValueError` when no entry is allowed.
     """
-    return _compactness(patches, bank, distance, allowed)
+    return compactness(patches, bank[nearest_entry(patches, bank, allowed)], distance)
 
 
 def global_compactness(
     prototypes: Tensor, bank: Tensor, *, distance: Distance, allowed: Tensor | None = None
 ) -> Tensor:
     """L_GC, Eq. 6: as `local_compactness`, of a sample's (k, D) prototypes and the global bank M^G."""
-    return _compactness(prototypes, bank, distance, allowed)
+    return compactness(prototypes, bank[nearest_entry(prototypes, bank, allowed)], distance)
 
 
 def intra_modal_compactness(terms: Iterable[Tensor]) -> Tensor:

@@ -1,7 +1,13 @@
 """The memory banks of training, M^L and M^G (Eq. 7): first in, first out."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from lsfa_cli.nearest_entries import half_squares, nearest_entries
 
 
 class TrainingBank:
@@ -13,8 +19,9 @@ class TrainingBank:
     def __init__(self, capacity: int, dimension: int, *, device: str | torch.device = "cpu") -> None:
         if capacity < 1:
             raise ValueError(f"a bank holds at least one entry, not {capacity}")
-        self._features = torch.empty((capacity, dimension), dtype=torch.float32, device=device)
-        self._samples = torch.empty(capacity, dtype=torch.int64, device=device)
+        # Each entry with half its squared length beside it, ready to be searched.
+        self._rows = torch.empty((capacity, dimension + 1), dtype=torch.float32, device=device)
+        self._samples = np.empty(capacity, dtype=np.int64)
         self._count = 0
         self._next = 0
 
@@ -25,30 +32,45 @@ class TrainingBank:
     @property
     def capacity(self) -> int:
         """Largest number of entries, n^L or n^G."""
-        return len(self._features)
+        return len(self._rows)
 
     @property
     def features(self) -> Tensor:
         """(m, D) entries, a view that the next append may change."""
-        return self._features[: self._count]
+        return self._rows[: self._count, :-1]
 
     @property
-    def samples(self) -> Tensor:
-        """(m,) the sample of each entry."""
+    def samples(self) -> NDArray[np.int64]:
+        """(m,) the sample of each entry, a view that the next append may change."""
         return self._samples[: self._count]
 
     @torch.no_grad()
     def append(self, features: Tensor, sample: int) -> None:
         """Eq. 7: add the (n, D) features of one sample as the newest, dropping the oldest beyond capacity."""
         features = features.detach()[-self.capacity :]
-        slots = (self._next + torch.arange(len(features), device=self._features.device)) % self.capacity
-        self._features[slots] = features
-        self._samples[slots] = sample
-        self._next = (self._next + len(features)) % self.capacity
+        until_end = self.capacity - self._next
+        for part in (features[:until_end], features[until_end:]):
+            slots = slice(self._next, self._next + len(part))
+            self._rows[slots, :-1] = part
+            self._rows[slots, -1] = half_squares(part)
+            self._samples[slots] = sample
+            self._next = slots.stop % self.capacity
         self._count = min(self._count + len(features), self.capacity)
 
-    def allowed(self, sample: int, *, exclude_same_sample: bool) -> Tensor:
-        """(m,) bool, which entries may be neighbours of `sample`'s features: all, or those of other samples."""
-        if exclude_same_sample:
-            return self.samples != sample
-        return torch.ones(self._count, dtype=torch.bool, device=self._samples.device)
+    def has_neighbours(self, sample: int, *, exclude_same_sample: bool) -> bool:
+        """Whether any entry may be a neighbour of `sample`'s features: all may, or those of other samples."""
+        return bool((self.samples != sample).any()) if exclude_same_sample else self._count > 0
+
+    def nearest(self, features: Sequence[Tensor], samples: Sequence[int], *, exclude_same_sample: bool) -> list[Tensor]:
+        """The (n_i, D) entries nearest to the (n_i, D) features of each sample, without gradient.
+
+        Each sample must have neighbours.
+        """
+        hidden = [self._slots(sample) if exclude_same_sample else [] for sample in samples]
+        found = nearest_entries(features, self._rows[: self._count], hidden)
+        return [self._rows[index, :-1] for index in found]
+
+    def _slots(self, sample: int) -> list[slice]:
+        """Where the entries of `sample` are."""
+        edges = np.flatnonzero(np.diff(self.samples == sample, prepend=False, append=False))
+        return [slice(int(first), int(last)) for first, last in edges.reshape(-1, 2)]

@@ -126,7 +126,8 @@ def adapt_patches(adaptor: nn.Module, patches: Sequence[Tensor]) -> list[Tensor]
         padded[row, : len(part)] = part
         valid[row, : len(part)] = True
     adapted = adaptor(padded, valid)
-    return [adapted[row, : len(part)] for row, part in enumerate(patches)]
+    # Unbound first: the gradient of a part is then padded to one sample, not to the whole batch.
+    return [whole[: len(part)] for whole, part in zip(adapted.unbind(0), patches, strict=True)]
 
 
 def epoch_length(total: int, batch_size: int) -> int:

@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from lsfa_cli.losses import (
     Contrast,
     Distance,
+    compactness,
     global_alignment,
-    global_compactness,
     local_alignment,
-    local_compactness,
 )
 from lsfa_cli.prototypes import SampleClusters, prototypes
 from lsfa_cli.samples import Modality
@@ -148,21 +147,24 @@ def _compactness_term(
     inputs: TermInputs, name: str, level: Level, features: Mapping[Modality, list[Tensor]]
 ) -> dict[str, Tensor]:
     """Mean over samples of Eq. 5 or Eq. 6, by modality."""
-    equation = local_compactness if level == "local" else global_compactness
     options = inputs.options
     result: dict[str, Tensor] = {}
     for modality, parts in features.items():
         bank = inputs.banks[level][modality]
-        values: list[Tensor] = []
+        known: dict[int, Tensor] = {}
         for sample, part in zip(inputs.features.batch.samples, parts, strict=True):
             if len(part) == 0:
                 continue
-            allowed = bank.allowed(sample, exclude_same_sample=options.exclude_same_sample)
-            if not bool(allowed.any()):
+            if bank.has_neighbours(sample, exclude_same_sample=options.exclude_same_sample):
+                known[sample] = part
+            else:
                 inputs.note(f"{name}_{modality}: left out where the bank holds no entry of another sample")
-                continue
-            values.append(equation(part, bank.features, distance=options.distance, allowed=allowed))
-        if values:
+        if known:
+            nearest = bank.nearest(list(known.values()), list(known), exclude_same_sample=options.exclude_same_sample)
+            values = [
+                compactness(part, entries, options.distance)
+                for part, entries in zip(known.values(), nearest, strict=True)
+            ]
             result[f"{name}_{modality}"] = torch.stack(values).mean()
     return result
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lsfa_cli import losses
+from lsfa_cli import nearest_entries
 from lsfa_cli.losses import (
     CLC_LOSSES,
     IFC_LOSSES,
@@ -183,14 +183,14 @@ def test_nearest_entry_in_blocks_equals_all_distances(queries, entries, block, s
     allowed[seed % entries] = True
     every = torch.cdist(points, bank).masked_fill(~allowed, math.inf)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(losses, "SEARCH_QUERIES", block[0])
-        patch.setattr(losses, "SEARCH_ENTRIES", block[1])
+        patch.setattr(nearest_entries, "SEARCH_QUERIES", block[0])
+        patch.setattr(nearest_entries, "SEARCH_ENTRIES", block[1])
         found = nearest_entry(points, bank, allowed)
     assert torch.equal(found, every.argmin(dim=1))
 
 
 def test_nearest_entry_takes_the_lowest_index_of_ties(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(losses, "SEARCH_ENTRIES", 2)
+    monkeypatch.setattr(nearest_entries, "SEARCH_ENTRIES", 2)
     bank = tensor([[9, 9], [0, 1], [0, 1], [1, 0], [0, 1]])
     assert nearest_entry(tensor([[0, 0]]), bank).tolist() == [1]
 

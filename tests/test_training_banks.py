@@ -19,9 +19,11 @@ def test_by_hand() -> None:
     assert sorted(bank.features.flatten().tolist()) == [2, 3, 4]
     entries = dict(zip(bank.features.flatten().tolist(), bank.samples.tolist(), strict=True))
     assert entries == {2: 7, 3: 8, 4: 8}
-    assert bank.allowed(8, exclude_same_sample=True).sum() == 1
-    assert bank.allowed(9, exclude_same_sample=True).all()
-    assert bank.allowed(8, exclude_same_sample=False).all()
+    # 4 is nearest to itself, which is of sample 8; of other samples only 2 is left.
+    query = [torch.tensor([[4.5]])]
+    assert bank.nearest(query, [8], exclude_same_sample=True)[0].tolist() == [[2]]
+    assert bank.nearest(query, [9], exclude_same_sample=True)[0].tolist() == [[4]]
+    assert bank.nearest(query, [8], exclude_same_sample=False)[0].tolist() == [[4]]
 
 
 @settings(max_examples=50, deadline=None)
