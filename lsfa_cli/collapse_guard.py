@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from lsfa_cli.learners import Learner
 from lsfa_cli.samples import Modality
 from lsfa_cli.standardisation import PatchSource, Standardisation
-from lsfa_cli.training_batches import adapt_patches, read_batch
+from lsfa_cli.training_batches import read_batch
 
 GUARD_SAMPLES = 4
 GUARD_PATCHES = 512
@@ -60,35 +61,35 @@ class GuardPatches:
         self, source: PatchSource, standardisation: Mapping[Modality, Standardisation], seed: int, device: str
     ) -> None:
         generator = np.random.default_rng(seed)
-        self._inputs: dict[Modality, list[Tensor]] = {}
+        self._inputs: dict[Modality, dict[int, Tensor]] = {}
         self._rows: dict[Modality, Tensor] = {}
         order = generator.permutation(len(source))
         for modality, scale in standardisation.items():
             self._inputs[modality] = self._fetch(source, [int(sample) for sample in order], modality, scale, device)
-            total = sum(len(part) for part in self._inputs[modality])
+            total = sum(len(part) for part in self._inputs[modality].values())
             rows = np.sort(generator.permutation(total)[:GUARD_PATCHES])
             self._rows[modality] = torch.from_numpy(rows).to(device)
 
     @staticmethod
     def _fetch(
         source: PatchSource, order: list[int], modality: Modality, scale: Standardisation, device: str
-    ) -> list[Tensor]:
-        """The first samples in `order` that have valid patches."""
-        found: list[Tensor] = []
+    ) -> dict[int, Tensor]:
+        """The first samples in `order` that have valid patches, by their number."""
+        found: dict[int, Tensor] = {}
         for sample in order:
             patches = read_batch(source, [sample], {modality: scale}, device).patches[modality][0]
             if len(patches) > 0:
-                found.append(patches)
+                found[sample] = patches
             if len(found) == GUARD_SAMPLES:
                 break
         return found
 
     @torch.no_grad()
-    def measure(self, adaptors: Mapping[Modality, nn.Module]) -> dict[Modality, GuardMeasures]:
-        """The quantities of the adapted patches, by modality."""
+    def measure(self, learners: Mapping[Modality, Learner]) -> dict[Modality, GuardMeasures]:
+        """The quantities of the features that the learners give for these patches, by modality."""
         result: dict[Modality, GuardMeasures] = {}
         for modality, inputs in self._inputs.items():
-            adapted = torch.cat(adapt_patches(adaptors[modality], inputs))
+            adapted = torch.cat(learners[modality].features(tuple(inputs), tuple(inputs.values())))
             result[modality] = measure(adapted[self._rows[modality]])
         return result
 

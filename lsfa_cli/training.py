@@ -1,4 +1,4 @@
-"""Training of the adaptors on the normal samples of one category (Algorithm 1, Eq. 9).
+"""Training on the normal samples of one category (Algorithm 1, Eq. 9): of adaptors, or of what else gives features.
 
 Seeded throughout: equal seeds, data and machine give equal bytes, and torch's global generator is left alone.
 """
@@ -19,20 +19,23 @@ from lsfa_cli.adaptors import Start, build_adaptor, build_head
 from lsfa_cli.catalog import lookup
 from lsfa_cli.collapse_guard import CollapseGuard, GuardMeasures, GuardPatches
 from lsfa_cli.errors import DataError, UsageError
+from lsfa_cli.learners import AdaptorLearner, Learner
 from lsfa_cli.losses import CLC_LOSSES, IFC_LOSSES, LOSSES, cross_modal_consistency, intra_modal_compactness, total_loss
 from lsfa_cli.prototypes import SampleClusters
 from lsfa_cli.repeatable import NOT_REPEATABLE, repeatable_kernels
 from lsfa_cli.samples import Modality
 from lsfa_cli.standardisation import PatchSource, Standardisation, standardise
 from lsfa_cli.training_banks import TrainingBank
-from lsfa_cli.training_batches import LimitedPatches, adapt_patches, batches, epoch_length, read_batch
+from lsfa_cli.training_batches import LimitedPatches, batches, epoch_length, read_batch
 from lsfa_cli.training_terms import AdaptedBatch, Level, Term, TermInputs, TermOptions
 
 __all__ = [
+    "LearningOptions",
     "PatchSource",
     "Standardisation",
     "TrainingOptions",
     "TrainingResult",
+    "learn",
     "learning_rate",
     "standardise",
     "train",
@@ -43,11 +46,9 @@ BETAS = (0.9, 0.95)
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions(TermOptions):
-    """The settings of training; names, units and meaning are those of the adapt settings."""
+class LearningOptions(TermOptions):
+    """The settings of the loop and its losses; names, units and meaning are those of the adapt settings."""
 
-    adaptor: str
-    start: Start
     losses: tuple[str, ...]
     clc_weight: float
     update: Literal["joint", "alternating"]
@@ -57,7 +58,6 @@ class TrainingOptions(TermOptions):
     head_dimension: int
     steps: int
     batch_size: int
-    largest_sample: int
     learning_rate: float
     gradient_clip: float
     guard_interval: int
@@ -66,13 +66,26 @@ class TrainingOptions(TermOptions):
     device: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(LearningOptions):
+    """The settings of training adaptors."""
+
+    adaptor: str
+    start: Start
+    largest_sample: int
+
+
+MakeLearner = Callable[[Modality, int, Standardisation], Learner]
+"""From a modality, D and the standardisation of its training patches to what learns."""
+
+
 @dataclass(frozen=True)
 class TrainingResult:
     """What training made.
 
-    parameters: the adaptor's float32 arrays by name, by modality. curves: one value a step in each, NaN where not
-    measured; "step" is their axis, where 0 is the start. A loss at step s is the value that update s was made
-    on; the guard's quantities at s are those after it. stopped: "finished", or why and when training stopped
+    parameters: the learner's arrays by name, by modality; an adaptor's are float32. curves: one value a step in each,
+    NaN where not measured; "step" is their axis, where 0 is the start. A loss at step s is the value that update s
+    was made on; the guard's quantities at s are those after it. stopped: "finished", or why and when training stopped
     and which state was restored. notes: what training could not do as asked.
     """
 
@@ -106,6 +119,28 @@ def train(
     start. `UnknownNameError` for an unknown adaptor or loss, `UsageError` when the settings leave no loss to train
     on or no such device is there, `DataError` when the features cannot be standardised.
     """
+
+    def adaptor(modality: Modality, dimension: int, standardisation: Standardisation) -> Learner:
+        seed = _seed(options.seed, f"adaptor {modality}")
+        built = build_adaptor(options.adaptor, dimension, start=options.start, seed=seed)
+        return AdaptorLearner(built.to(options.device))
+
+    return learn(source, modalities, options, adaptor, largest_sample=options.largest_sample, on_step=on_step)
+
+
+def learn(
+    source: PatchSource,
+    modalities: Sequence[Modality],
+    options: LearningOptions,
+    make_learner: MakeLearner,
+    *,
+    largest_sample: int | None = None,
+    on_step: Callable[[int, int, dict[str, float]], None] | None = None,
+) -> TrainingResult:
+    """As `train`, of whatever learns. source: the features before training, which are standardised and never change.
+
+    largest_sample: with one modality, larger samples take part by a subset of so many patches (`LimitedPatches`).
+    """
     if len(source) == 0:
         raise DataError("there are no training samples")
     if not modalities:
@@ -113,7 +148,7 @@ def train(
     if options.device.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError("no CUDA device is available", hint="Use --device cpu, or auto.")
     with repeatable_kernels(options.device) as repeatable:
-        training = _Training(source, modalities, options)
+        training = _Training(source, modalities, options, make_learner, largest_sample)
         if not repeatable:
             training.notes[NOT_REPEATABLE] = None
         return training.run(on_step)
@@ -151,38 +186,49 @@ def _guard_values(measures: Mapping[Modality, GuardMeasures]) -> dict[str, float
 
 
 class _Training:
-    """One run: adaptors, heads, banks, optimiser and guard, and the steps over them."""
+    """One run: learners, heads, banks, optimiser and guard, and the steps over them."""
 
-    def __init__(self, source: PatchSource, modalities: Sequence[Modality], options: TrainingOptions) -> None:
+    def __init__(
+        self,
+        source: PatchSource,
+        modalities: Sequence[Modality],
+        options: LearningOptions,
+        make_learner: MakeLearner,
+        largest_sample: int | None,
+    ) -> None:
         self.options = options
         self.notes: dict[str, None] = {}
         self.clc, self.ifc = self._terms(modalities)
         self.standardisation = {modality: standardise(source, modality) for modality in modalities}
-        self.source = source = LimitedPatches(
-            source, modalities, options.largest_sample, _seed(options.seed, "largest sample")
-        )
+        limited = None
+        if largest_sample is not None:
+            limited = LimitedPatches(source, modalities, largest_sample, _seed(options.seed, "largest sample"))
+        self.source = source = source if limited is None else limited
         dimensions = {modality: source[0][modality].dimension for modality in modalities}
-        self.adaptors: dict[Modality, nn.Module] = {
-            modality: self._adaptor(modality, dimension) for modality, dimension in dimensions.items()
+        self.learners = {
+            modality: make_learner(modality, dimension, self.standardisation[modality])
+            for modality, dimension in dimensions.items()
         }
+        changing = [modality for modality, learner in self.learners.items() if learner.weights()]
         self.heads: dict[Modality, nn.Module] = {
             modality: self._head(modality, dimension) for modality, dimension in dimensions.items() if self.clc
         }
         self.banks: dict[Level, dict[Modality, TrainingBank]] = {
-            "local": self._banks(dimensions, options.local_bank_size),
-            "global": self._banks(dimensions, options.global_bank_size),
+            "local": self._banks({key: dimensions[key] for key in changing}, options.local_bank_size),
+            "global": self._banks({key: dimensions[key] for key in changing}, options.global_bank_size),
         }
-        modules = [*self.adaptors.values(), *self.heads.values()]
-        self.weights = [weight for module in modules for weight in module.parameters()]
+        self.weights = [weight for learner in self.learners.values() for weight in learner.weights()]
+        self.weights += [weight for head in self.heads.values() for weight in head.parameters()]
         self.optimizer = torch.optim.AdamW(self.weights, lr=options.learning_rate, betas=BETAS, weight_decay=0.0)
         self.clusters = SampleClusters(options.prototypes, _seed(options.seed, "clusters"))
         self.generator = np.random.default_rng(_seed(options.seed, "patches of L_LA"))
-        self.patches = GuardPatches(source, self.standardisation, _seed(options.seed, "guard"), options.device)
+        scales = {modality: self.standardisation[modality] for modality in changing}
+        self.patches = GuardPatches(source, scales, _seed(options.seed, "guard"), options.device)
         self.warm_up = epoch_length(len(source), options.batch_size)
         if 0 < options.steps < self.warm_up:
             self.notes[f"{options.steps} steps end within the warm-up of one epoch, {self.warm_up} steps"] = None
-        if source.limited:
-            self.notes[f"samples of more than {options.largest_sample} patches train by a subset of them"] = None
+        if limited is not None and limited.limited:
+            self.notes[f"samples of more than {largest_sample} patches train by a subset of them"] = None
         self.curves = _Curves()
 
     def _terms(self, modalities: Sequence[Modality]) -> tuple[list[Term], list[Term]]:
@@ -201,11 +247,6 @@ class _Training:
             )
         return clc, ifc
 
-    def _adaptor(self, modality: Modality, dimension: int) -> nn.Module:
-        seed = _seed(self.options.seed, f"adaptor {modality}")
-        adaptor = build_adaptor(self.options.adaptor, dimension, start=self.options.start, seed=seed)
-        return adaptor.to(self.options.device)
-
     def _head(self, modality: Modality, dimension: int) -> nn.Module:
         head = build_head(dimension, self.options.head_dimension, seed=_seed(self.options.seed, f"head {modality}"))
         return head.to(self.options.device)
@@ -218,7 +259,7 @@ class _Training:
     def run(self, on_step: Callable[[int, int, dict[str, float]], None] | None) -> TrainingResult:
         """All steps, or as many as the guard lets pass."""
         options = self.options
-        measures = self.patches.measure(self.adaptors)
+        measures = self.patches.measure(self.learners)
         guard = CollapseGuard(measures, options.guard_rank_ratio)
         self.curves.add(0, _guard_values(measures))
         good_step, good, good_measures = 0, self._snapshot(), measures
@@ -231,7 +272,7 @@ class _Training:
                 values = self._step(step, next(drawn))
                 self.curves.add(step, values)
                 if step % options.guard_interval == 0 or step == options.steps:
-                    measures = self.patches.measure(self.adaptors)
+                    measures = self.patches.measure(self.learners)
                     self.curves.add(step, _guard_values(measures))
                     reason = guard.reason(measures)
                     if reason is not None:
@@ -247,15 +288,11 @@ class _Training:
         return TrainingResult(parameters, self.standardisation, self.curves.arrays(), stopped, tuple(self.notes))
 
     def _snapshot(self) -> dict[Modality, dict[str, Tensor]]:
-        """A copy of the adaptors' parameters."""
-        return {
-            modality: {name: value.detach().clone() for name, value in adaptor.state_dict().items()}
-            for modality, adaptor in self.adaptors.items()
-        }
+        return {modality: learner.state() for modality, learner in self.learners.items()}
 
     def _forward(self, samples: Sequence[int]) -> AdaptedBatch:
         batch = read_batch(self.source, samples, self.standardisation, self.options.device)
-        adapted = {key: adapt_patches(self.adaptors[key], patches) for key, patches in batch.patches.items()}
+        adapted = {key: self.learners[key].features(batch.samples, parts) for key, parts in batch.patches.items()}
         return AdaptedBatch(batch, adapted, self.clusters)
 
     @torch.no_grad()
@@ -300,6 +337,8 @@ class _Training:
         features = self._forward(samples)
         loss = self._loss(features, clc, ifc, values)
         if loss is not None:
+            for penalty in (learner.penalty() for learner in self.learners.values()):
+                loss = loss if penalty is None else loss + penalty
             self._descend(step, loss, values)
         if ifc:
             self._append(features)
@@ -335,3 +374,5 @@ class _Training:
             self.curves.add(step, values)
             raise _StopTrainingError(f"gradient not finite at step {step}")
         self.optimizer.step()
+        for learner in self.learners.values():
+            learner.updated(step)

@@ -8,6 +8,7 @@ import torch
 
 from lsfa_cli.adaptors import build_adaptor
 from lsfa_cli.collapse_guard import CollapseGuard, GuardMeasures, GuardPatches, effective_rank, measure
+from lsfa_cli.learners import AdaptorLearner
 from lsfa_cli.standardisation import standardise
 from tests.training_parts import SmallSource
 
@@ -60,12 +61,16 @@ def test_patches_are_fixed_by_the_seed_and_follow_the_adaptors() -> None:
     source = SmallSource(6)
     scales = {"rgb": standardise(source, "rgb"), "xyz": standardise(source, "xyz")}
     identity = {
-        key: build_adaptor("encoder_1", size, start="identity", seed=0) for key, size in (("rgb", 8), ("xyz", 5))
+        key: AdaptorLearner(build_adaptor("encoder_1", size, start="identity", seed=0))
+        for key, size in (("rgb", 8), ("xyz", 5))
     }
     found, again, other = (GuardPatches(source, scales, seed, "cpu").measure(identity) for seed in (0, 0, 1))
     assert found == again
     assert found != other
-    random = {key: build_adaptor("encoder_1", size, start="random", seed=0) for key, size in (("rgb", 8), ("xyz", 5))}
+    random = {
+        key: AdaptorLearner(build_adaptor("encoder_1", size, start="random", seed=0))
+        for key, size in (("rgb", 8), ("xyz", 5))
+    }
     assert GuardPatches(source, scales, 0, "cpu").measure(random) != found
 
 
@@ -74,5 +79,6 @@ def test_samples_without_a_valid_patch_are_passed_over() -> None:
     empty = source.samples[0]["xyz"]
     source.samples[0]["xyz"] = type(empty)(empty.values[:0], np.zeros_like(empty.valid), empty.grid)
     patches = GuardPatches(source, {"xyz": standardise(source, "xyz")}, 0, "cpu")
-    found = patches.measure({"xyz": build_adaptor("linear", 5, start="identity", seed=0)})
+    adaptor = build_adaptor("linear", 5, start="identity", seed=0)
+    found = patches.measure({"xyz": AdaptorLearner(adaptor)})
     assert math.isfinite(found["xyz"].effective_rank)
