@@ -36,6 +36,19 @@ def score_maps(
     return maps
 
 
+def patch_shares(masks: NDArray[np.bool_], grid: int) -> NDArray[np.float64]:
+    """The share (n, grid * grid) of each patch's pixels that masks (n, S, S) mark, row by row.
+
+    Pixel i of a row belongs to patch floor(i * grid / S) of it.
+    """
+    size = masks.shape[-1]
+    member = np.zeros((grid, size))
+    member[np.arange(size) * grid // size, np.arange(size)] = 1.0
+    member /= member.sum(axis=1, keepdims=True)
+    shares: NDArray[np.float64] = member @ masks.astype(np.float64) @ member.T
+    return shares.reshape(len(masks), -1)
+
+
 @functools.lru_cache(maxsize=16)
 def _axis_matrix(grid: int, size: int, sigma: float, base_grid: int) -> NDArray[np.float64]:
     """What `score_maps` does along one axis: (size, grid), rows sum to 1."""

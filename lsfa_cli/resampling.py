@@ -8,7 +8,7 @@ matrix products.
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -56,6 +56,30 @@ class Auroc:
         """The same sums where these samples are the `measured` ones (m,) of m, and the others have no part."""
         wins = _spread(_spread(self.wins, measured).T, measured).T
         return Auroc(wins, _spread(self.positives, measured), _spread(self.negatives, measured))
+
+
+@dataclass(frozen=True)
+class MeanRatio:
+    """The sums of a ratio of two means over n samples, of which each has some terms above and some below.
+
+    upper, lower: (n,), the sum of a sample's terms. upper_count, lower_count: (n,), how many there are.
+    """
+
+    upper: NDArray[np.float64]
+    lower: NDArray[np.float64]
+    upper_count: NDArray[np.float64]
+    lower_count: NDArray[np.float64]
+
+    def values(self, weights: Weights) -> NDArray[np.float64]:
+        """The ratio for each row of weights (R, n), NaN where either mean does not exist or the lower one is 0."""
+        above = (weights @ self.upper) * (weights @ self.lower_count)
+        below = (weights @ self.lower) * (weights @ self.upper_count)
+        exists = (below > 0) & (weights @ self.lower_count > 0)
+        return np.where(exists, above / np.where(exists, below, 1.0), np.nan)
+
+    def among(self, measured: NDArray[np.bool_]) -> "MeanRatio":
+        """The same sums where these samples are the `measured` ones (m,) of m, and the others have no part."""
+        return MeanRatio(*(_spread(getattr(self, field.name), measured) for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -113,14 +137,27 @@ def image_auroc_sums(scores: ArrayLike, labels: ArrayLike) -> Auroc:
 def pixel_auroc_sums(score_maps: NDArray[np.floating], masks: NDArray[np.bool_]) -> Auroc:
     """The sums of P-AUROC from maps (n, H, W) and masks (n, H, W), True on defects."""
     count = len(score_maps)
-    marked = masks.sum(axis=(1, 2))
-    positive, owner = score_maps[masks], np.repeat(np.arange(count), marked)
+    return part_auroc_sums(score_maps.reshape(count, -1), masks.reshape(count, -1), ~masks.reshape(count, -1))
+
+
+def part_auroc_sums(scores: NDArray[np.floating], positives: NDArray[np.bool_], negatives: NDArray[np.bool_]) -> Auroc:
+    """The sums of an AUROC over the parts of n samples, all (n, P); parts that are neither have no part in it."""
+    count = len(scores)
+    marked = positives.sum(axis=1)
+    positive, owner = scores[positives], np.repeat(np.arange(count), marked)
     wins = np.zeros((count, count))
     for column in range(count):
-        normal = np.sort(score_maps[column][~masks[column]])
+        normal = np.sort(scores[column][negatives[column]])
         twice = np.searchsorted(normal, positive, side="left") + np.searchsorted(normal, positive, side="right")
         wins[:, column] = np.bincount(owner, weights=twice, minlength=count) / 2
-    return Auroc(wins, marked.astype(np.float64), (masks[0].size - marked).astype(np.float64))
+    return Auroc(wins, marked.astype(np.float64), negatives.sum(axis=1).astype(np.float64))
+
+
+def mean_ratio_sums(values: NDArray[np.floating], upper: NDArray[np.bool_], lower: NDArray[np.bool_]) -> MeanRatio:
+    """The sums of the mean of the `upper` values over that of the `lower` ones, all (n, P)."""
+    exact = values.astype(np.float64)
+    above, below = (np.where(chosen, exact, 0.0).sum(axis=1) for chosen in (upper, lower))
+    return MeanRatio(above, below, upper.sum(axis=1).astype(np.float64), lower.sum(axis=1).astype(np.float64))
 
 
 def aupro_sums(score_maps: NDArray[np.floating], masks: NDArray[np.bool_], *, limit: float = 0.3) -> RegionOverlap:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from lsfa_cli.maps import score_maps
+from lsfa_cli.maps import patch_shares, score_maps
 
 
 def plain_map(scores: np.ndarray, size: int, sigma: float, base_grid: int) -> np.ndarray:
@@ -83,3 +83,11 @@ def test_wrong_settings_are_refused(wrong: dict[str, float]) -> None:
 def test_nan_is_refused() -> None:
     with pytest.raises(ValueError, match="NaN"):
         score_maps(np.full((1, 49), np.nan))
+
+
+def test_shares_of_patches_counted_by_hand() -> None:
+    mask = np.zeros((5, 5), dtype=bool)
+    mask[0:2, 0] = mask[4, 4] = True
+    # pixels 0, 1, 2 of a side belong to the first patch, 3 and 4 to the second
+    np.testing.assert_allclose(patch_shares(mask[None], 2), [[2 / 9, 0, 0, 1 / 4]])
+    np.testing.assert_allclose(patch_shares(mask[None], 1), [[3 / 25]])

@@ -15,6 +15,8 @@ from lsfa_cli.resampling import (
     aupro_sums,
     image_auroc_sums,
     interval,
+    mean_ratio_sums,
+    part_auroc_sums,
     pixel_auroc_sums,
     sample_weights,
     sign_flip_p_value,
@@ -50,6 +52,35 @@ def test_sums_give_the_figures_of_samples_drawn_anew(maps: tuple[NDArray[np.floa
         both = repeated(scores, drawn), repeated(masks, drawn)
         assert p_auroc[row] == pytest.approx(pixel_auroc(*both), abs=1e-12)
         assert overlap[row] == pytest.approx(aupro(*both), abs=1e-3)
+
+
+def test_parts_that_are_neither_have_no_part_in_an_auroc() -> None:
+    scores = np.array([[1.0, 2.0, 9.0, np.nan], [3.0, 2.0, 0.0, 5.0]])
+    positives = np.array([[False, True, False, False], [True, False, False, False]])
+    negatives = np.array([[True, False, False, False], [False, True, True, False]])
+    sums = part_auroc_sums(scores, positives, negatives)
+    # positives 2 and 3 against negatives 1, 2 and 0: five wins and a tie
+    assert sums.values(np.ones((1, 2)))[0] == pytest.approx(5.5 / 6)
+    # the first sample twice: positives 2, 2, 3 against 1, 1, 2, 0
+    assert sums.values(np.array([[2.0, 1.0]]))[0] == pytest.approx((2 * 3.5 + 4) / 12)
+
+
+def test_ratio_of_means_counted_by_hand() -> None:
+    values = np.array([[1.0, 4.0, np.nan], [3.0, 2.0, 8.0]], dtype=np.float32)
+    upper = np.array([[False, True, False], [False, False, True]])
+    lower = np.array([[True, False, False], [True, True, False]])
+    sums = mean_ratio_sums(values, upper, lower)
+    weights = np.array([[1.0, 1.0], [2.0, 1.0], [0.0, 1.0]])
+    np.testing.assert_allclose(sums.values(weights), [(12 / 2) / (6 / 3), (16 / 3) / (7 / 4), 8 / 2.5])
+    measured = np.array([True, False, True])
+    spread = sums.among(measured).values(np.array([[1.0, 7.0, 1.0]]))
+    np.testing.assert_allclose(spread, sums.values(weights[:1]))
+
+
+def test_ratio_without_either_mean_is_nan() -> None:
+    some, none = np.array([[True, False]]), np.zeros((1, 2), dtype=bool)
+    for upper, lower in ((some, none), (none, some)):
+        assert np.isnan(mean_ratio_sums(np.ones((1, 2)), upper, lower).values(np.ones((1, 1)))).all()
 
 
 def test_samples_that_were_not_measured_have_no_part(maps: tuple[NDArray[np.float32], NDArray[np.bool_]]) -> None:

@@ -155,6 +155,13 @@ SCORES = Schema(
         DataSet(
             "image/*", ("n",), "float64", "image scores: rgb, xyz, fused; a third bank's too: of M3DM uff, of BTF btf"
         ),
+        DataSet(
+            "distances/*",
+            ("n", "G*G"),
+            "float32",
+            "of each patch to its bank's nearest entry; NaN without patch",
+            False,
+        ),
         DataSet("maps/*", ("n", "S", "S"), "float32", "anomaly maps: rgb, xyz, fused; and of a third bank", False),
         DataSet("points/offsets", ("n+1",), "int64", "cloud i has the points from offsets[i] on", False),
         DataSet("points/defect", ("P",), "bool", "cloud: points on a defect, in the file's order", False),
@@ -181,6 +188,10 @@ FIGURES = Schema(
         DataSet("*/*/wins", ("n", "n"), "float64", "AUROC: comparisons won by sample i against sample j", False),
         DataSet("*/*/positives", ("n",), "float64", "AUROC: positives of each sample", False),
         DataSet("*/*/negatives", ("n",), "float64", "AUROC: negatives of each sample", False),
+        DataSet("*/*/upper", ("n",), "float64", "distance ratio: sum over a sample's defective patches", False),
+        DataSet("*/*/lower", ("n",), "float64", "distance ratio: sum over a sample's normal patches", False),
+        DataSet("*/*/upper_count", ("n",), "float64", "distance ratio: defective patches of each sample", False),
+        DataSet("*/*/lower_count", ("n",), "float64", "distance ratio: normal patches of each sample", False),
         DataSet("*/*/false_positives", ("n", "R"), "float64", "AUPRO: normal pixels at or above a threshold", False),
         DataSet("*/*/overlaps", ("n", "R"), "float64", "AUPRO: summed overlap of each sample's components", False),
         DataSet("*/*/normals", ("n",), "float64", "AUPRO: normal pixels of each sample", False),

@@ -84,6 +84,11 @@ class Scores:
             return self.artifact.read("masked")
         return np.ones(len(self.names), dtype=bool)
 
+    def distances(self, modality: str) -> NDArray[np.float32] | None:
+        """(n, grid * grid), of each patch to its bank's nearest entry, NaN without a patch; None where not kept."""
+        path = f"distances/{modality}"
+        return self.artifact.read(path) if path in self.artifact else None
+
     @property
     def maps(self) -> "LazyMaps":
         """The anomaly maps by name, read when asked for."""

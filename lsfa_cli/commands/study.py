@@ -34,6 +34,17 @@ Plot = Annotated[
 ]
 
 
+Separation = Annotated[
+    bool,
+    typer.Option(
+        "--separation",
+        help="Also say how far defective patches lie from the bank beside normal ones: patch AUROC (0.5 where their "
+        "distances overlap wholly, 1 where not at all) and the ratio of their mean distances.",
+        rich_help_panel=RUN_PANEL,
+    ),
+]
+
+
 @with_settings("extract", "adapt", "bank", "score", run=("data", "root", "work", "cache", "jobs"))
 def command(
     session: Session,
@@ -44,6 +55,7 @@ def command(
     format: TableFormat = "markdown",
     out: TableOut = None,
     plot: Plot = None,
+    separation: Separation = False,
     keep: Keep = False,
     rerun: bool = False,
     dry_run: bool = False,
@@ -83,7 +95,7 @@ def command(
     for what, error in result.failures.items():
         session.console.error(f"{what}: {error}")
     measured = planned.without(result.failed)
-    rows = stage.summarise(measured)
+    rows = stage.summarise(measured, stage.METRICS + stage.SEPARATION * separation)
     notes = stage.notes(measured, rows)
     text = render_study(rows, format, caption=f"Study {name} on {dataset.name}", notes=notes)
     hand_over(session, text, out, name)

@@ -144,10 +144,16 @@ class SplitScores:
     """Scores of one split and modality.
 
     image: (n,) float64. patches: for each sample (grid * grid,) float32, or (m,) where it is a cloud of m groups.
+    valid: the same, which of them there are.
     """
 
     image: NDArray[np.float64]
     patches: Sequence[NDArray[np.float32]]
+    valid: Sequence[BoolArray]
+
+    def distances(self) -> NDArray[np.float32]:
+        """(n, grid * grid), the distance of each patch to its nearest entry; NaN where there is no patch."""
+        return np.where(np.stack(self.valid), np.stack(self.patches), np.float32(np.nan))
 
 
 def score_split(
@@ -160,12 +166,13 @@ def score_split(
     the order of the scores alone, as AUROC and AUPR do, can tell.
     owners: (M,), the sample that each bank entry comes from; a sample is then scored without its own entries.
     """
-    image, patches = np.zeros(len(samples), dtype=np.float64), []
+    image, patches, valid = np.zeros(len(samples), dtype=np.float64), [], []
     for index in range(len(samples)):
         adapted = samples[index]
         result = bank.score(adapted, None if owners is None else owners == index)
         is_cloud = adapted.grid == NO_GRID
         image[index] = result.patch_scores.max(initial=0.0) if is_cloud else result.image_score
         patches.append(result.patch_scores)
+        valid.append(adapted.valid)
         advance(1)
-    return SplitScores(image, patches)
+    return SplitScores(image, patches, valid)

@@ -13,7 +13,7 @@ from lsfa_cli.artifacts.store import ArtifactWriter, create
 from lsfa_cli.stages.progress import NoProgress, Progress
 
 # Raised when a stage computes other numbers from the same settings and inputs, so that old artifacts are remade.
-STAGE_VERSION = {"extract": 1, "adapt": 1, "bank": 1, "score": 1}
+STAGE_VERSION = {"extract": 1, "adapt": 1, "bank": 1, "score": 2}
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,7 @@ def _write_distances(
             if features.is_cloud:
                 write_points(writer, features, scores.patches)
                 continue
+            writer.write(f"distances/{name}", scores.distances(), compress=True)
             maps[name] = score_maps(np.stack(scores.patches), size=features.image_size, sigma=sigma)
             writer.write(f"maps/{name}", maps[name], compress=True)
     normal = {name: bank.read(f"normal/image/{name}") for name in splits}

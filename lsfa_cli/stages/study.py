@@ -18,6 +18,7 @@ from lsfa_cli.resampling import (
     RESAMPLES,
     Auroc,
     Figure,
+    MeanRatio,
     RegionOverlap,
     Resampling,
     interval,
@@ -25,13 +26,14 @@ from lsfa_cli.resampling import (
 )
 from lsfa_cli.stages.progress import NoProgress, Progress
 from lsfa_cli.stages.report import PUBLISHED_LIMIT
-from lsfa_cli.stages.study_cells import Cell, Settings, Surroundings, cell, make_features, run_cell
+from lsfa_cli.stages.study_cells import Cell, Settings, Surroundings, cell, make_features, remove, run_cell
 from lsfa_cli.studies import Study
 from lsfa_cli.tables.published import ablations
 from lsfa_cli.tables.results import MODALITY_ORDER, metric_title
 from lsfa_cli.tables.studies import Estimate, StudyRow
 
 METRICS = ("i_auroc", "p_auroc", "aupro")
+SEPARATION = ("patch_auroc", "distance_ratio")
 PUBLISHED_FEATURES = "MVTec 3D-AD, mean of ten categories, DINO ViT-B/8 and Point-MAE; not measured here"
 
 
@@ -81,7 +83,7 @@ def run_plan(
     result = Progressed()
     silent = _Quiet(progress)
     with progress.track("study", len(planned.cells)) as advance:
-        for one in planned.cells:
+        for number, one in enumerate(planned.cells, 1):
             try:
                 features = make_features(around, one, base.extract, silent)
                 if run_cell(around, one, features, silent, rerun=rerun):
@@ -92,6 +94,9 @@ def run_plan(
             except LsfaError as error:
                 result.failures[f"{one.category}, {one.variant}, seed {one.seed}"] = error
                 result.failed.append(one)
+            waiting = {other.adaptor for other in planned.cells[number:]}
+            if one.adaptor is not None and one.adaptor not in waiting and not around.keep:
+                remove(one.adaptor)
             advance(1)
     return result
 
@@ -126,7 +131,9 @@ class _Series:
     means: NDArray[np.float64]
 
 
-def summarise(planned: Plan, *, seed: int = 0, resamples: int = RESAMPLES) -> list[StudyRow]:
+def summarise(
+    planned: Plan, metrics: Sequence[str] = METRICS, *, seed: int = 0, resamples: int = RESAMPLES
+) -> list[StudyRow]:
     """One row a modality, metric and variant that all categories and seeds have.
 
     The interval is a bootstrap over test samples and seeds; the p-value a sign-flip test over (category, seed) pairs.
@@ -136,9 +143,9 @@ def summarise(planned: Plan, *, seed: int = 0, resamples: int = RESAMPLES) -> li
     draws = Resampling(labels, len(planned.seeds), seed=seed, resamples=resamples)
     measured = {variant.name: _measured(planned, variant.name, draws) for variant in planned.study.variant}
     paper = _published(planned.study)
-    keys = {key for found in measured.values() for key in found}
+    keys = {key for found in measured.values() for key in found if key[1] in metrics}
     rows = []
-    for key in sorted(keys, key=lambda key: (METRICS.index(key[1]), MODALITY_ORDER.index(key[0]))):
+    for key in sorted(keys, key=lambda key: (metrics.index(key[1]), MODALITY_ORDER.index(key[0]))):
         for variant in planned.study.variant:
             if key in measured[variant.name]:
                 other = planned.study.versus(variant)
@@ -238,7 +245,9 @@ def _measured(planned: Plan, variant: str, draws: Resampling) -> dict[Key, _Seri
 
 def _figure(artifact: Artifact, modality: str, metric: str) -> tuple[float, Figure]:
     value, sums = read_figure(artifact, modality, metric)
-    return value, RegionOverlap(**sums, limit=PUBLISHED_LIMIT) if metric == "aupro" else Auroc(**sums)
+    if metric == "aupro":
+        return value, RegionOverlap(**sums, limit=PUBLISHED_LIMIT)
+    return value, MeanRatio(**sums) if metric == "distance_ratio" else Auroc(**sums)
 
 
 def _published(study: Study) -> dict[tuple[str, str, str], tuple[float, tuple[str, ...]]]:

@@ -4,11 +4,14 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from lsfa_cli.artifacts.adaptor import read_curves
@@ -19,9 +22,19 @@ from lsfa_cli.artifacts.scores import Scores, open_scores
 from lsfa_cli.artifacts.store import ArtifactWriter, canonical_json, create, open_artifact
 from lsfa_cli.datasets.base import Dataset
 from lsfa_cli.errors import DataError, UndefinedMetricError
+from lsfa_cli.maps import patch_shares
 from lsfa_cli.metrics import aupro, image_auroc, pixel_auroc
 from lsfa_cli.preprocessing.cache import SampleCache
-from lsfa_cli.resampling import Auroc, RegionOverlap, aupro_sums, image_auroc_sums, pixel_auroc_sums
+from lsfa_cli.resampling import (
+    Auroc,
+    MeanRatio,
+    RegionOverlap,
+    aupro_sums,
+    image_auroc_sums,
+    mean_ratio_sums,
+    part_auroc_sums,
+    pixel_auroc_sums,
+)
 from lsfa_cli.settings import AdaptSettings, BankSettings, ExtractSettings, ScoreSettings
 from lsfa_cli.stages.adapt import adapt
 from lsfa_cli.stages.bank import bank
@@ -33,8 +46,11 @@ from lsfa_cli.stages.report import MODALITY_NAMES
 from lsfa_cli.stages.score import score
 from lsfa_cli.studies import StudyVariant
 
+# A patch is defective when more than this share of its pixels is, normal when none of them is.
+DEFECTIVE_SHARE = 0.3
+
 # Raised when the same artifacts give other figures or sums.
-FIGURES_VERSION = 1
+FIGURES_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -82,13 +98,14 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell and where its figures are."""
+    """One cell and where its figures are. adaptor: its file, one for all cells that train alike; None for none."""
 
     variant: str
     category: str
     seed: int
     settings: Settings
     folder: Path
+    adaptor: Path | None
 
     @property
     def figures(self) -> Path:
@@ -99,17 +116,26 @@ class Cell:
 def cell(around: Surroundings, category: str, variant: StudyVariant, seed: int, base: Settings) -> Cell:
     """The cell of a variant. Its folder is named by its settings, so that studies share what they have in common."""
     settings = base.of(variant, seed)
-    name = hashlib.sha256(canonical_json(_recorded(settings, with_extract=True)).encode()).hexdigest()[:16]
-    return Cell(variant.name, category, seed, settings, _study_folder(around, category) / name)
+    recorded_all = _recorded(settings, with_extract=True)
+    folder = _study_folder(around, category)
+    adaptor = None
+    if settings.adapt is not None:
+        trained = _name({stage: recorded_all[stage] for stage in ("extract", "adapt")})
+        adaptor = folder / f"adaptor-{trained}" / "adaptor.h5"
+    return Cell(variant.name, category, seed, settings, folder / _name(recorded_all), adaptor)
 
 
 def features_file(around: Surroundings, category: str, settings: ExtractSettings, base: ExtractSettings) -> Path:
     """The features of the category, or those of a variant that extracts otherwise, made where they are outdated."""
     path = places(around.work, around.dataset.name, category).features
     if settings != base:
-        name = hashlib.sha256(canonical_json(_plain(settings)).encode()).hexdigest()[:16]
-        path = _study_folder(around, category) / f"features-{name}" / "features.h5"
+        path = _study_folder(around, category) / f"features-{_name(_plain(settings))}" / "features.h5"
     return path
+
+
+def _name(content: Mapping[str, Any]) -> str:
+    """A folder name for settings: equal for equal ones alone."""
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
 
 
 def make_features(around: Surroundings, one: Cell, base: ExtractSettings, progress: Progress) -> Path:
@@ -130,28 +156,34 @@ def make_features(around: Surroundings, one: Cell, base: ExtractSettings, progre
 def run_cell(around: Surroundings, one: Cell, features: Path, progress: Progress, *, rerun: bool = False) -> bool:
     """Make the figures of a cell; False when they are up to date and `rerun` does not ask for them anew.
 
-    A cell that was killed goes on with its finished stages.
+    A cell that was killed goes on with its finished stages. Its adaptor stays, for other cells that train alike.
     """
     with open_features(features) as opened:
         inputs = {"features": opened.artifact.content_hash}
     settings = _recorded(one.settings)
     if not rerun and why_outdated(one.figures, "figures", settings=settings, inputs=inputs) is None:
         return False
-    adaptor, bank_file, scores = (one.folder / f"{name}.h5" for name in ("adaptor", "bank", "scores"))
-    trained = one.settings.adapt is not None
-    if one.settings.adapt is not None:
-        adapt(features, adaptor, one.settings.adapt, progress=progress)
-    bank(features, adaptor if trained else None, bank_file, one.settings.bank, progress=progress)
-    score(features, adaptor if trained else None, bank_file, scores, one.settings.score, progress=progress)
+    bank_file, scores = (one.folder / f"{name}.h5" for name in ("bank", "scores"))
+    if one.settings.adapt is not None and one.adaptor is not None:
+        adapt(features, one.adaptor, one.settings.adapt, progress=progress)
+    bank(features, one.adaptor, bank_file, one.settings.bank, progress=progress)
+    score(features, one.adaptor, bank_file, scores, one.settings.score, progress=progress)
     with create(one.figures, "figures", settings=settings, inputs=inputs) as writer, open_scores(scores) as opened:
         _measure(writer, opened)
-        if trained:
-            _copy_curves(writer, adaptor)
+        if one.adaptor is not None:
+            _copy_curves(writer, one.adaptor)
     if not around.keep:
-        for path in (adaptor, bank_file, scores):
-            path.unlink(missing_ok=True)
-            path.with_name(f"{path.stem}.run.json").unlink(missing_ok=True)
+        remove(bank_file)
+        remove(scores)
     return True
+
+
+def remove(path: Path) -> None:
+    """Delete an artifact and the record of its run, and the folder where nothing else is in it."""
+    path.unlink(missing_ok=True)
+    path.with_name(f"{path.stem}.run.json").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # it is not empty, or was never made
+        path.parent.rmdir()
 
 
 def _study_folder(around: Surroundings, category: str) -> Path:
@@ -193,7 +225,7 @@ def _measure(writer: ArtifactWriter, scores: Scores) -> None:
             write_figure(writer, MODALITY_NAMES[name], metric, value, arrays)
 
 
-def _figures(scores: Scores, name: str) -> Iterator[tuple[str, float, Auroc | RegionOverlap]]:
+def _figures(scores: Scores, name: str) -> Iterator[tuple[str, float, Auroc | RegionOverlap | MeanRatio]]:
     """(metric, value, sums) of one score, as far as they exist. Those of pixels are over samples that have a mask."""
     images, labels = scores.image[name], scores.labels
     with contextlib.suppress(UndefinedMetricError):
@@ -206,3 +238,21 @@ def _figures(scores: Scores, name: str) -> Iterator[tuple[str, float, Auroc | Re
         yield "p_auroc", pixel_auroc(maps, masks), pixel_auroc_sums(maps, masks).among(marked)
     with contextlib.suppress(UndefinedMetricError):
         yield "aupro", aupro(maps, masks), aupro_sums(maps, masks).among(marked)
+    distances = scores.distances(name)
+    if distances is not None:
+        yield from _separation(distances[marked], masks, marked)
+
+
+def _separation(
+    distances: NDArray[np.float32], masks: NDArray[np.bool_], marked: NDArray[np.bool_]
+) -> Iterator[tuple[str, float, Auroc | MeanRatio]]:
+    """How far defective patches lie from the bank beside normal ones; those in between are left out."""
+    shares = patch_shares(masks, math.isqrt(distances.shape[1]))
+    there = ~np.isnan(distances)
+    defective, normal = there & (shares > DEFECTIVE_SHARE), there & (shares == 0)
+    ratio = mean_ratio_sums(distances, defective, normal)
+    overlap = part_auroc_sums(distances, defective, normal)
+    for metric, sums in (("patch_auroc", overlap), ("distance_ratio", ratio)):
+        value = float(sums.values(np.ones((1, len(distances))))[0])
+        if not math.isnan(value):
+            yield metric, value, sums.among(marked)

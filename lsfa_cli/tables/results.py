@@ -22,6 +22,8 @@ METRIC_TITLES = {
     "aupro": "AUPRO",
     "o_aupr": "O-AUPR",
     "p_aupr": "P-AUPR",
+    "patch_auroc": "patch AUROC",
+    "distance_ratio": "distance ratio",
 }
 
 

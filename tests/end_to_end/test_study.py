@@ -9,7 +9,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from lsfa_cli.artifacts.scores import Scores
+from lsfa_cli.artifacts.features import open_features
+from lsfa_cli.artifacts.scores import Scores, open_scores
 from lsfa_cli.artifacts.store import open_artifact
 from lsfa_cli.stages.study_cells import _figures
 from lsfa_cli.studies import studies
@@ -149,6 +150,62 @@ def test_figures_of_earlier_data_do_not_stand_for_a_cell_that_fails(
     assert "no cell of the study was measured" in done.stderr
 
 
+def test_separation_is_that_of_the_scores(shared_place: Place) -> None:
+    words = ("own.toml", "--seeds", "1", "--keep", "--rerun")
+    plain, wide = table(shared_place, *words), table(shared_place, *words, "--separation")
+    assert [row for row in wide["rows"] if row["metric"] in {"i_auroc", "p_auroc", "aupro"}] == plain["rows"]
+    kept = shared_place.folder / "lsfa-work/synthetic/fitting/study"
+    with (
+        open_scores(next(path for path in kept.glob("*/scores.h5") if is_baseline(path))) as scores,
+        open_features(kept.parent / "features.h5") as features,
+    ):
+        distances, masks = scores.distances("xyz"), scores.masks
+        valid = np.stack([features.split("test").patches(index, "xyz").valid for index in range(len(masks))])
+    assert distances is not None
+    np.testing.assert_array_equal(np.isnan(distances), ~valid)
+    shares = masks.reshape(len(masks), 28, 4, 28, 4).mean(axis=(2, 4)).reshape(len(masks), -1)
+    defective, normal = distances[valid & (shares > 0.3)], distances[valid & (shares == 0)]
+    wins = (defective[:, None] > normal) + 0.5 * (defective[:, None] == normal)
+    expected = {"patch_auroc": wins.mean(), "distance_ratio": defective.mean() / normal.mean()}
+    for metric, value in expected.items():
+        rows = [row for row in wide["rows"] if (row["variant"], row["modality"]) == ("none", "xyz")]
+        assert next(row for row in rows if row["metric"] == metric)["figure"]["value"] == pytest.approx(value)
+
+
+def is_baseline(scores: Path) -> bool:
+    """Whether no adaptor made them."""
+    with open_artifact(scores, "scores") as artifact:
+        return "adaptor" not in artifact.inputs
+
+
+ALIKE = (
+    OWN.replace("steps = 0", "steps = 1")
+    + """
+[[variant]]
+name = "other bank"
+adapt = { start = "random", steps = 1 }
+bank = { coreset = "random" }
+"""
+)
+
+
+def test_variants_that_train_alike_train_once(shared_place: Place) -> None:
+    (shared_place.folder / "alike.toml").write_text(ALIKE)
+    words = ("study", "alike.toml", "--seeds", "2", "--category", "fitting")
+    done = shared_place.lsfa(*words, "--keep", "--rerun")
+    study = shared_place.folder / "lsfa-work/synthetic/fitting/study"
+    trained = [path for path in study.glob("adaptor-*/adaptor.h5") if steps_of(path) == 1]
+    assert len(trained) == 2
+    assert shared_place.lsfa(*words, "--rerun").stdout == done.stdout
+    assert not any(path.parent.exists() for path in trained)
+
+
+def steps_of(adaptor: Path) -> int:
+    """How long it was trained."""
+    with open_artifact(adaptor, "adaptor") as artifact:
+        return int(artifact.settings["steps"])
+
+
 def test_pixel_figures_exist_without_good_test_samples() -> None:
     masks = np.zeros((2, 8, 8), dtype=bool)
     masks[:, 2:4, 2:4] = True
@@ -158,6 +215,7 @@ def test_pixel_figures_exist_without_good_test_samples() -> None:
         maps={"rgb": masks.astype(np.float32)},
         masks=masks,
         masked=np.ones(2, dtype=bool),
+        distances=lambda name: None,
     )
     found = [(metric, value) for metric, value, _ in _figures(cast(Scores, scores), "rgb")]
     assert found == [("p_auroc", 1.0), ("aupro", 1.0)]
