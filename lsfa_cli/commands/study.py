@@ -34,6 +34,15 @@ Plot = Annotated[
 ]
 
 
+Curves = Annotated[
+    Path | None,
+    typer.Option(
+        "--curves",
+        help="Draw the losses, the effective rank and the neighbour distance over the steps of training.",
+        metavar="FILE.png",
+        rich_help_panel=INPUT_PANEL,
+    ),
+]
 Separation = Annotated[
     bool,
     typer.Option(
@@ -55,6 +64,7 @@ def command(
     format: TableFormat = "markdown",
     out: TableOut = None,
     plot: Plot = None,
+    curves: Curves = None,
     separation: Separation = False,
     keep: Keep = False,
     rerun: bool = False,
@@ -102,6 +112,9 @@ def command(
     if plot is not None:
         stage.draw(plot, rows, title=f"{name}: {chosen.question}")
         session.console.info(f"{name}: {plot}")
+    if curves is not None:
+        stage.draw_curves(curves, measured, title=f"{name}: {chosen.question}")
+        session.console.info(f"{name}: {curves}")
     stage.raise_failures(result)
 
 

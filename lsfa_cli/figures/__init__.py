@@ -10,6 +10,7 @@ from lsfa_cli.figures.differences import Difference, differences_picture
 from lsfa_cli.figures.panels import UNIT, Limits, map_limits
 from lsfa_cli.figures.pictures import SheetRow, case_picture, contact_sheet
 from lsfa_cli.figures.shading import shade_depth
+from lsfa_cli.figures.variant_curves import variant_curves_picture
 
 __all__ = [
     "UNIT",
@@ -25,4 +26,5 @@ __all__ = [
     "differences_picture",
     "map_limits",
     "shade_depth",
+    "variant_curves_picture",
 ]

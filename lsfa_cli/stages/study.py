@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsfa_cli import __version__
+from lsfa_cli.artifacts.adaptor import read_curves
 from lsfa_cli.artifacts.figures import figure_names, read_figure
 from lsfa_cli.artifacts.store import Artifact, open_artifact
 from lsfa_cli.errors import DataError, LsfaError, PartialFailureError
-from lsfa_cli.figures import Difference, differences_picture
+from lsfa_cli.figures import Difference, differences_picture, variant_curves_picture
 from lsfa_cli.resampling import (
     CONFIDENCE,
     RESAMPLES,
@@ -203,6 +204,20 @@ def draw(path: Path, rows: Sequence[StudyRow], *, title: str) -> None:
     if not differences:
         raise DataError("the study has no difference to draw")
     differences_picture(path, differences, title=title)
+
+
+def draw_curves(path: Path, planned: Plan, *, title: str) -> None:
+    """Draw the curves of training of every variant, over all categories and seeds. Raises DataError without any."""
+    variants: dict[str, list[dict[str, NDArray[np.float64]]]] = {}
+    for one in planned.cells:
+        if one.figures.is_file():
+            with open_artifact(one.figures, "figures") as artifact:
+                if curves := read_curves(artifact):
+                    variants.setdefault(one.variant, []).append(curves)
+    try:
+        variant_curves_picture(path, variants, title=title)
+    except ValueError as error:
+        raise DataError("no variant of the study was trained, so there are no curves to draw") from error
 
 
 def raise_failures(result: Progressed) -> None:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lsfa_cli.artifacts.features import open_features
 from lsfa_cli.artifacts.scores import Scores, open_scores
@@ -170,6 +171,24 @@ def test_separation_is_that_of_the_scores(shared_place: Place) -> None:
     for metric, value in expected.items():
         rows = [row for row in wide["rows"] if (row["variant"], row["modality"]) == ("none", "xyz")]
         assert next(row for row in rows if row["metric"] == metric)["figure"]["value"] == pytest.approx(value)
+
+
+def test_curves_are_drawn_of_what_was_trained(shared_place: Place) -> None:
+    (shared_place.folder / "trained.toml").write_text(OWN.replace("steps = 0", "steps = 1"))
+    words = ("study", "--seeds", "2", "--category", "fitting", "--curves", "curves.png")
+    shared_place.lsfa(*words, "trained.toml")
+    with Image.open(shared_place.folder / "curves.png") as picture:
+        assert picture.format == "PNG"
+    none = OWN.replace('[[variant]]\nname = "control"\nadapt = { start = "random", steps = 0 }', SECOND)
+    (shared_place.folder / "untrained.toml").write_text(none)
+    refused = shared_place.lsfa(*words, "untrained.toml", expect=3)
+    assert "no curves to draw" in refused.stderr
+
+
+SECOND = """[[variant]]
+name = "random"
+adaptor = false
+bank = { coreset = "random" }"""
 
 
 def is_baseline(scores: Path) -> bool:
