@@ -19,6 +19,7 @@ Weights = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
+SPLITS = 1000
 _EIGHT_CONNECTED = np.ones((3, 3), dtype=int)
 _RATES = 600  # false-positive rates at which the overlap is known
 _HIGHEST_RATE = 1.5  # of them, over the limit: a resample's rate at a threshold differs from that of all samples
@@ -240,6 +241,39 @@ class Resampling:
             whole = [figure.values(np.ones((1, weights.shape[1])))[0] for figure in repetitions]
             total += np.append(np.mean(whole), (drawn * seeds).sum(axis=0))
         return total / len(figures)
+
+
+class Halves:
+    """Random splits of the test samples into two halves, the same for everything that is compared.
+
+    labels: of each category (n,), 1 on defective samples; good and defective ones are split apart, and of an odd
+    number the larger part falls to either half.
+    """
+
+    def __init__(self, labels: Sequence[ArrayLike], *, seed: int, splits: int = SPLITS) -> None:
+        generator = np.random.default_rng(seed)
+        self._first = [_half_weights(np.asarray(classes), splits, generator) for classes in labels]
+
+    def means(self, figures: Sequence[Sequence[Figure]], *, other: bool) -> NDArray[np.float64]:
+        """The mean over categories and seeds on the first half of every split, or on the `other` one, (splits,).
+
+        figures: for each category the figure of each seed.
+        """
+        total = np.zeros(len(self._first[0]))
+        for first, repetitions in zip(self._first, figures, strict=True):
+            weights = 1 - first if other else first
+            total += np.mean([figure.values(weights) for figure in repetitions], axis=0)
+        return total / len(figures)
+
+
+def _half_weights(classes: NDArray[Any], splits: int, generator: np.random.Generator) -> Weights:
+    """1 where a sample is in the first half of a split, else 0, (splits, n)."""
+    weights = np.zeros((splits, len(classes)))
+    for row in weights:
+        for value in np.unique(classes):
+            members = generator.permutation(np.flatnonzero(classes == value))
+            row[members[: (len(members) + generator.integers(2)) // 2]] = 1.0
+    return weights
 
 
 def interval(means: NDArray[np.float64], confidence: float = CONFIDENCE) -> Interval:

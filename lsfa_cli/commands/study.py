@@ -1,7 +1,7 @@
 """`lsfa study`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -54,6 +54,17 @@ Separation = Annotated[
 ]
 
 
+Choose = Annotated[
+    Literal["i_auroc", "p_auroc", "aupro"] | None,
+    typer.Option(
+        "--choose",
+        help="Also say what choosing would gain: the best variant by this metric on half of the test samples, "
+        "measured on the other half, over many splits.",
+        rich_help_panel=RUN_PANEL,
+    ),
+]
+
+
 @with_settings("extract", "adapt", "bank", "score", run=("data", "root", "work", "cache", "jobs"))
 def command(
     session: Session,
@@ -66,6 +77,7 @@ def command(
     plot: Plot = None,
     curves: Curves = None,
     separation: Separation = False,
+    choose: Choose = None,
     keep: Keep = False,
     rerun: bool = False,
     dry_run: bool = False,
@@ -107,6 +119,8 @@ def command(
     measured = planned.without(result.failed)
     rows = stage.summarise(measured, stage.METRICS + stage.SEPARATION * separation)
     notes = stage.notes(measured, rows)
+    if choose is not None:
+        notes |= stage.choosing(measured, choose)
     text = render_study(rows, format, caption=f"Study {name} on {dataset.name}", notes=notes)
     hand_over(session, text, out, name)
     if plot is not None:

@@ -10,24 +10,14 @@ from numpy.typing import NDArray
 
 from lsfa_cli import __version__
 from lsfa_cli.artifacts.adaptor import read_curves
-from lsfa_cli.artifacts.figures import figure_names, read_figure
-from lsfa_cli.artifacts.store import Artifact, open_artifact
+from lsfa_cli.artifacts.store import open_artifact
 from lsfa_cli.errors import DataError, LsfaError, PartialFailureError
 from lsfa_cli.figures import Difference, differences_picture, variant_curves_picture
-from lsfa_cli.resampling import (
-    CONFIDENCE,
-    RESAMPLES,
-    Auroc,
-    Figure,
-    MeanRatio,
-    RegionOverlap,
-    Resampling,
-    interval,
-    sign_flip_p_value,
-)
+from lsfa_cli.resampling import CONFIDENCE, RESAMPLES, SPLITS, Resampling, interval, sign_flip_p_value
 from lsfa_cli.stages.progress import NoProgress, Progress
-from lsfa_cli.stages.report import PUBLISHED_LIMIT
 from lsfa_cli.stages.study_cells import Cell, Settings, Surroundings, cell, make_features, remove, run_cell
+from lsfa_cli.stages.study_choice import choose
+from lsfa_cli.stages.study_figures import Key, Measured, read_measured
 from lsfa_cli.studies import Study
 from lsfa_cli.tables.published import ablations
 from lsfa_cli.tables.results import MODALITY_ORDER, metric_title
@@ -120,10 +110,6 @@ class _Quiet(NoProgress):
             self._listener.warn(text)
 
 
-Key = tuple[str, str]
-"""Modality and metric."""
-
-
 @dataclass(frozen=True)
 class _Series:
     """One figure of one variant: its values by category and seed, and its mean in every draw of the bootstrap."""
@@ -142,9 +128,12 @@ def summarise(
     """
     labels = [_labels(planned, category) for category in planned.categories]
     draws = Resampling(labels, len(planned.seeds), seed=seed, resamples=resamples)
-    measured = {variant.name: _measured(planned, variant.name, draws) for variant in planned.study.variant}
+    measured = {
+        name: {key: _Series(one.values, draws.means(one.figures)) for key, one in found.items() if key[1] in metrics}
+        for name, found in _measured(planned).items()
+    }
     paper = _published(planned.study)
-    keys = {key for found in measured.values() for key in found if key[1] in metrics}
+    keys = {key for found in measured.values() for key in found}
     rows = []
     for key in sorted(keys, key=lambda key: (metrics.index(key[1]), MODALITY_ORDER.index(key[0]))):
         for variant in planned.study.variant:
@@ -155,6 +144,18 @@ def summarise(
                 published, doubts = paper.get((variant.published, *key), (None, ()))
                 rows.append(replace(row, published=published, doubts=doubts))
     return rows
+
+
+def choosing(planned: Plan, metric: str, *, seed: int = 0) -> dict[str, str]:
+    """What the best variant by `metric` on half of the test samples gains on the other half, for the table's foot."""
+    labels = [_labels(planned, category) for category in planned.categories]
+    found = choose(_measured(planned), planned.study.baseline, metric, labels, seed=seed)
+    title = metric_title(metric)
+    return {
+        f"choosing by {title}": f"best of the variants on half of the test samples, its {title} minus that of "
+        f"{planned.study.baseline} on the other half, mean and 95 % of {SPLITS} splits: "
+        + "; ".join(choice.text() for choice in found)
+    }
 
 
 def _row(key: Key, variant: str, own: _Series, other: str, against: _Series | None) -> StudyRow:
@@ -237,32 +238,11 @@ def _labels(planned: Plan, category: str) -> NDArray[np.uint8]:
     raise DataError(f"{category}: no cell of the study was measured, so there is nothing to summarise")
 
 
-def _measured(planned: Plan, variant: str, draws: Resampling) -> dict[Key, _Series]:
-    """The figures of a variant; none where a cell is missing, since a mean over fewer would not be comparable."""
-    values: dict[Key, list[float]] = {}
-    figures: dict[Key, list[list[Figure]]] = {}
-    for category in planned.categories:
-        for key in figures:
-            figures[key].append([])
-        for one in planned.of(variant, category):
-            if not one.figures.is_file():
-                return {}
-            with open_artifact(one.figures, "figures") as artifact:
-                for key in figure_names(artifact):
-                    value, figure = _figure(artifact, *key)
-                    values.setdefault(key, []).append(value)
-                    figures.setdefault(key, [[]])[-1].append(figure)
-    total = len(planned.categories) * len(planned.seeds)
+def _measured(planned: Plan) -> dict[str, dict[Key, Measured]]:
     return {
-        key: _Series(np.array(found), draws.means(figures[key])) for key, found in values.items() if len(found) == total
+        variant.name: read_measured([planned.of(variant.name, category) for category in planned.categories])
+        for variant in planned.study.variant
     }
-
-
-def _figure(artifact: Artifact, modality: str, metric: str) -> tuple[float, Figure]:
-    value, sums = read_figure(artifact, modality, metric)
-    if metric == "aupro":
-        return value, RegionOverlap(**sums, limit=PUBLISHED_LIMIT)
-    return value, MeanRatio(**sums) if metric == "distance_ratio" else Auroc(**sums)
 
 
 def _published(study: Study) -> dict[tuple[str, str, str], tuple[float, tuple[str, ...]]]:

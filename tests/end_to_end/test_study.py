@@ -173,6 +173,12 @@ def test_separation_is_that_of_the_scores(shared_place: Place) -> None:
         assert next(row for row in rows if row["metric"] == metric)["figure"]["value"] == pytest.approx(value)
 
 
+def test_choosing_is_told_at_the_foot(shared_place: Place) -> None:
+    notes = table(shared_place, "own.toml", "--seeds", "2", "--choose", "i_auroc")["notes"]
+    assert notes["choosing by I-AUROC"].count("most often") == 3
+    assert "I-AUROC minus that of none on the other half" in notes["choosing by I-AUROC"]
+
+
 def test_curves_are_drawn_of_what_was_trained(shared_place: Place) -> None:
     (shared_place.folder / "trained.toml").write_text(OWN.replace("steps = 0", "steps = 1"))
     words = ("study", "--seeds", "2", "--category", "fitting", "--curves", "curves.png")

@@ -24,7 +24,14 @@ adapt = { steps = 1000 }
 """
 
 
-@pytest.mark.parametrize("name", studies())
+EXAMPLES = sorted(str(path) for path in (Path(__file__).parents[2] / "examples/studies").glob("*.toml"))
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 2
+
+
+@pytest.mark.parametrize("name", [*studies(), *EXAMPLES])
 def test_every_variant_gives_settings(name: str) -> None:
     study = load_study(name)
     for variant in study.variant:
@@ -33,7 +40,7 @@ def test_every_variant_gives_settings(name: str) -> None:
         assert (settings.adapt is None) == (not variant.adaptor)
 
 
-@pytest.mark.parametrize("name", studies())
+@pytest.mark.parametrize("name", [*studies(), *EXAMPLES])
 def test_variants_differ_and_published_names_exist(name: str) -> None:
     study = load_study(name)
     made = [BASE.of(variant, seed=0) for variant in study.variant]
