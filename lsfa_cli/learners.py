@@ -30,8 +30,8 @@ class Learner(Protocol):
         """A term of the learner's own, added to the loss of every update."""
         ...
 
-    def updated(self, step: int) -> None:
-        """Called after every update of step `step` (from 1), while the gradients are still there."""
+    def updated(self) -> None:
+        """Called after every update, while its gradients are still there."""
         ...
 
 
@@ -57,7 +57,7 @@ class AdaptorLearner:
         """None."""
         return None
 
-    def updated(self, step: int) -> None:
+    def updated(self) -> None:
         """Nothing to do."""
 
 
@@ -80,5 +80,5 @@ class FixedFeatures:
         """None."""
         return None
 
-    def updated(self, step: int) -> None:
+    def updated(self) -> None:
         """Nothing to do."""

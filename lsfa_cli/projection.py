@@ -106,6 +106,11 @@ def to_patches(features: FloatArray, matrix: Matrix, valid: BoolArray, grid: int
     return PatchFeatures(values=values, valid=covered, grid=grid)
 
 
+def valid_rows(matrix: Matrix, valid: BoolArray, grid: int) -> Matrix:
+    """The rows of a pooling or projection matrix that `to_patches` applies, in its order, as float32."""
+    return matrix[np.flatnonzero(patch_validity(valid, grid))].astype(np.float32)
+
+
 def repeat_index(grid: int, target_grid: int) -> NDArray[np.int64]:
     """Which patch of a `grid` raster lies at each position of a target raster, nearest below: (target_grid^2,).
 

@@ -3,9 +3,11 @@
 import contextlib
 import math
 import os
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -49,6 +51,11 @@ def _products_are_repeatable(device: str) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def seed_for(seed: int, purpose: str) -> int:
+    """An independent seed for each purpose, so that one choice does not change another's."""
+    return int(np.random.SeedSequence([seed, zlib.crc32(purpose.encode())]).generate_state(1)[0])
 
 
 def draw_uniform(module: nn.Module, generator: torch.Generator) -> None:

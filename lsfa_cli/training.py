@@ -4,7 +4,6 @@ Seeded throughout: equal seeds, data and machine give equal bytes, and torch's g
 """
 
 import math
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -22,7 +21,7 @@ from lsfa_cli.errors import DataError, UsageError
 from lsfa_cli.learners import AdaptorLearner, Learner
 from lsfa_cli.losses import CLC_LOSSES, IFC_LOSSES, LOSSES, cross_modal_consistency, intra_modal_compactness, total_loss
 from lsfa_cli.prototypes import SampleClusters
-from lsfa_cli.repeatable import NOT_REPEATABLE, repeatable_kernels
+from lsfa_cli.repeatable import NOT_REPEATABLE, repeatable_kernels, seed_for
 from lsfa_cli.samples import Modality
 from lsfa_cli.standardisation import PatchSource, Standardisation, standardise
 from lsfa_cli.training_banks import TrainingBank
@@ -121,7 +120,7 @@ def train(
     """
 
     def adaptor(modality: Modality, dimension: int, standardisation: Standardisation) -> Learner:
-        seed = _seed(options.seed, f"adaptor {modality}")
+        seed = seed_for(options.seed, f"adaptor {modality}")
         built = build_adaptor(options.adaptor, dimension, start=options.start, seed=seed)
         return AdaptorLearner(built.to(options.device))
 
@@ -152,11 +151,6 @@ def learn(
         if not repeatable:
             training.notes[NOT_REPEATABLE] = None
         return training.run(on_step)
-
-
-def _seed(seed: int, purpose: str) -> int:
-    """An independent seed for each purpose, so that one choice does not change another's."""
-    return int(np.random.SeedSequence([seed, zlib.crc32(purpose.encode())]).generate_state(1)[0])
 
 
 class _StopTrainingError(Exception):
@@ -202,7 +196,7 @@ class _Training:
         self.standardisation = {modality: standardise(source, modality) for modality in modalities}
         limited = None
         if largest_sample is not None:
-            limited = LimitedPatches(source, modalities, largest_sample, _seed(options.seed, "largest sample"))
+            limited = LimitedPatches(source, modalities, largest_sample, seed_for(options.seed, "largest sample"))
         self.source = source = source if limited is None else limited
         dimensions = {modality: source[0][modality].dimension for modality in modalities}
         self.learners = {
@@ -220,10 +214,10 @@ class _Training:
         self.weights = [weight for learner in self.learners.values() for weight in learner.weights()]
         self.weights += [weight for head in self.heads.values() for weight in head.parameters()]
         self.optimizer = torch.optim.AdamW(self.weights, lr=options.learning_rate, betas=BETAS, weight_decay=0.0)
-        self.clusters = SampleClusters(options.prototypes, _seed(options.seed, "clusters"))
-        self.generator = np.random.default_rng(_seed(options.seed, "patches of L_LA"))
+        self.clusters = SampleClusters(options.prototypes, seed_for(options.seed, "clusters"))
+        self.generator = np.random.default_rng(seed_for(options.seed, "patches of L_LA"))
         scales = {modality: self.standardisation[modality] for modality in changing}
-        self.patches = GuardPatches(source, scales, _seed(options.seed, "guard"), options.device)
+        self.patches = GuardPatches(source, scales, seed_for(options.seed, "guard"), options.device)
         self.warm_up = epoch_length(len(source), options.batch_size)
         if 0 < options.steps < self.warm_up:
             self.notes[f"{options.steps} steps end within the warm-up of one epoch, {self.warm_up} steps"] = None
@@ -248,7 +242,7 @@ class _Training:
         return clc, ifc
 
     def _head(self, modality: Modality, dimension: int) -> nn.Module:
-        head = build_head(dimension, self.options.head_dimension, seed=_seed(self.options.seed, f"head {modality}"))
+        head = build_head(dimension, self.options.head_dimension, seed=seed_for(self.options.seed, f"head {modality}"))
         return head.to(self.options.device)
 
     def _banks(self, dimensions: Mapping[Modality, int], capacity: int) -> dict[Modality, TrainingBank]:
@@ -266,7 +260,7 @@ class _Training:
         stopped = FINISHED
         if options.steps > 0:
             self._fill_banks()
-        drawn = batches(len(self.source), options.batch_size, np.random.default_rng(_seed(options.seed, "batches")))
+        drawn = batches(len(self.source), options.batch_size, np.random.default_rng(seed_for(options.seed, "batches")))
         for step in range(1, options.steps + 1):
             try:
                 values = self._step(step, next(drawn))
@@ -337,8 +331,11 @@ class _Training:
         features = self._forward(samples)
         loss = self._loss(features, clc, ifc, values)
         if loss is not None:
-            for penalty in (learner.penalty() for learner in self.learners.values()):
-                loss = loss if penalty is None else loss + penalty
+            penalties = [penalty for learner in self.learners.values() if (penalty := learner.penalty()) is not None]
+            if penalties:
+                penalty = torch.stack(penalties).sum()
+                values["penalty"] = float(penalty.detach())
+                loss = loss + penalty
             self._descend(step, loss, values)
         if ifc:
             self._append(features)
@@ -375,4 +372,4 @@ class _Training:
             raise _StopTrainingError(f"gradient not finite at step {step}")
         self.optimizer.step()
         for learner in self.learners.values():
-            learner.updated(step)
+            learner.updated()

@@ -146,13 +146,12 @@ def global_alignment_term(inputs: TermInputs) -> dict[str, Tensor]:
 def _compactness_term(
     inputs: TermInputs, name: str, level: Level, features: Mapping[Modality, list[Tensor]]
 ) -> dict[str, Tensor]:
-    """Mean over samples of Eq. 5 or Eq. 6, by modality."""
+    """Mean over samples of Eq. 5 or Eq. 6, by modality that has a bank: one that does not learn has none."""
     options = inputs.options
     result: dict[str, Tensor] = {}
-    for modality, parts in features.items():
-        bank = inputs.banks[level][modality]
+    for modality, bank in inputs.banks[level].items():
         known: dict[int, Tensor] = {}
-        for sample, part in zip(inputs.features.batch.samples, parts, strict=True):
+        for sample, part in zip(inputs.features.batch.samples, features[modality], strict=True):
             if len(part) == 0:
                 continue
             if bank.has_neighbours(sample, exclude_same_sample=options.exclude_same_sample):

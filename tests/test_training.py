@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from lsfa_cli import training, training_terms
+from lsfa_cli import training_terms
 from lsfa_cli.adaptors import ADAPTORS, build_adaptor, load_adaptor
 from lsfa_cli.collapse_guard import GuardPatches
 from lsfa_cli.errors import DataError, UnknownNameError, UsageError
 from lsfa_cli.learners import AdaptorLearner
+from lsfa_cli.repeatable import seed_for
 from lsfa_cli.samples import Modality, PatchFeatures
 from lsfa_cli.training import FINISHED, TrainingResult, learning_rate, standardise, train
 from tests.training_parts import SmallSource, small_options
@@ -224,7 +225,7 @@ def test_collapse_stops_training_and_the_last_good_state_is_restored() -> None:
     for key in BOTH:
         adaptors[key] = build_adaptor("linear", source[0][key].dimension, start="identity", seed=0)
         adaptors[key].load_state_dict({name: torch.from_numpy(value) for name, value in result.parameters[key].items()})
-    guard = GuardPatches(source, result.standardisation, training._seed(0, "guard"), "cpu")
+    guard = GuardPatches(source, result.standardisation, seed_for(0, "guard"), "cpu")
     learners = {key: AdaptorLearner(adaptor) for key, adaptor in adaptors.items()}
     for key, found in guard.measure(learners).items():
         assert found.effective_rank == ranks[key][last - 4]

@@ -13,13 +13,16 @@ import math
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lsfa_cli.errors import UnknownNameError, UsageError
 from lsfa_cli.samples import FloatArray, Modality, PatchFeatures, PreparedSample
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 Projection = Literal["public", "paper"]
 IdentityValue = str | int | float | bool
@@ -45,6 +48,26 @@ class Backbone(Protocol):
 
     def patches(self, samples: Sequence[PreparedSample]) -> list[PatchFeatures]:
         """Features of each sample, values float32, in the order given."""
+        ...
+
+
+@runtime_checkable
+class TunableBackbone(Backbone, Protocol):
+    """A backbone of rasters whose weights can be trained (Tables 8 and 10).
+
+    network: the module that holds the weights, in evaluation mode, none of them asking for a gradient. blocks: dotted
+    names of its blocks, first to last: the transformer's blocks, or a CNN's stages, those before the first included.
+    """
+
+    network: "nn.Module"
+    blocks: tuple[str, ...]
+
+    def network_input(self, sample: PreparedSample) -> Any:
+        """What the network reads of a sample. It does not depend on weights, so it is made once and kept."""
+        ...
+
+    def differentiable_patches(self, inputs: Sequence[Any]) -> "list[Tensor]":
+        """`Backbone.patches` from network inputs: (n_i, D) values of each sample's valid patches, with gradient."""
         ...
 
 

@@ -10,18 +10,19 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from lsfa_cli.backbones.base import BackboneArguments, GroupFeatures, IdentityValue, Projection, argument
 from lsfa_cli.backbones.weights import file_digest, match, read_state_dict
 from lsfa_cli.errors import UsageError, WeightsError
 from lsfa_cli.pointcloud import farthest_point_sampling, nearest_neighbors, points_of
-from lsfa_cli.projection import projection_matrix, require_grid, to_patches
+from lsfa_cli.projection import Matrix, projection_matrix, require_grid, to_patches, valid_rows
 from lsfa_cli.samples import FloatArray, Modality, PatchFeatures, PreparedSample, scan_of
 
 WIDTH = 384
@@ -32,6 +33,21 @@ _ENCODER_PREFIX = "MAE_encoder."
 # Groups whose last layer is computed at a time: its output is larger than all else and only its maximum is kept.
 _BLOCK_GROUPS = 128
 _BLOCK_ROWS = 2048
+
+
+class Groups(NamedTuple):
+    """The groups of a cloud. centers: (G, 3) as given; anchors: (G, 3) and offsets: (G, K, 3), scaled, float32."""
+
+    centers: FloatArray
+    anchors: Tensor
+    offsets: Tensor
+
+
+class NetworkInput(NamedTuple):
+    """What the network reads of a sample, and the rows of Eq. 1 from groups to valid patches."""
+
+    groups: Groups
+    rows: Matrix
 
 
 class PointMAE:
@@ -87,7 +103,8 @@ class PointMAE:
         self.minimum_points = max(arguments.groups, arguments.group_size)
         self._device = torch.device(device)
         encoder, self.notes = load_encoder(weights)
-        self._encoder = encoder.to(self._device).eval()
+        self.network = encoder.to(self._device).eval().requires_grad_(False)
+        self.blocks = tuple(f"blocks.blocks.{number}" for number in range(DEPTH))
         self.identity: dict[str, IdentityValue] = {
             "name": "point_mae",
             "arguments": arguments.canonical(),
@@ -107,17 +124,43 @@ class PointMAE:
 
     def group_features(self, points: FloatArray) -> GroupFeatures:
         """Centres and features of the groups of raw points (n, 3), metres; ValueError for too few points."""
+        groups = self._groups(points)
+        with torch.inference_mode():
+            features = self._encode(groups)
+        return GroupFeatures(groups.centers, features.cpu().numpy())
+
+    def network_input(self, sample: PreparedSample) -> NetworkInput:
+        """The groups of a sample's cloud, and where their features go."""
+        points = points_of(sample, self.minimum_points, "point_mae")
+        groups = self._groups(points)
+        valid = scan_of(sample).valid
+        matrix = projection_matrix(points, groups.centers, valid, self.grid, self.projection)
+        return NetworkInput(groups, valid_rows(matrix, valid, self.grid))
+
+    def differentiable_patches(self, inputs: Sequence[NetworkInput]) -> list[Tensor]:
+        """(valid patches, 1152) features of each sample, with gradient."""
+        return [self._rows(entry) @ self._encode(entry.groups) for entry in inputs]
+
+    def _rows(self, entry: NetworkInput) -> Tensor:
+        """Dense for a moment: products of sparse tensors do not repeat on every device."""
+        rows = entry.rows if isinstance(entry.rows, np.ndarray) else entry.rows.toarray()
+        return torch.from_numpy(rows).to(self._device)
+
+    def _groups(self, points: FloatArray) -> Groups:
         center_index = farthest_point_sampling(points, self.arguments.groups)
         centers = points[center_index]
         _, members = nearest_neighbors(points, centers, self.arguments.group_size)
         cloud = _scaled(points, self.arguments.scale)
         anchors = torch.from_numpy(cloud[center_index].astype(np.float32))
         offsets = torch.from_numpy((cloud[members] - cloud[center_index][:, None]).astype(np.float32))
-        with torch.inference_mode():
-            features = self._encoder(
-                offsets.to(self._device), anchors.to(self._device), self.arguments.statistics == "cloud"
-            )
-        return GroupFeatures(centers, features.cpu().numpy())
+        return Groups(centers, anchors, offsets)
+
+    def _encode(self, groups: Groups) -> Tensor:
+        """(G, 1152) features, on the device."""
+        features: Tensor = self.network(
+            groups.offsets.to(self._device), groups.anchors.to(self._device), self.arguments.statistics == "cloud"
+        )
+        return features
 
 
 def _scaled(points: FloatArray, scale: str) -> FloatArray:
@@ -182,7 +225,11 @@ class Encoder(nn.Module):
 
     def forward(self, offsets: Tensor, centers: Tensor, cloud_statistics: bool) -> Tensor:
         """offsets: (G, K, 3), points relative to their centre. centers: (G, 3). Returns (G, 1152)."""
-        tokens = self.encoder(offsets, cloud_statistics)[None]
+        if torch.is_grad_enabled() and any(weight.requires_grad for weight in self.encoder.parameters()):
+            # What its layers keep of 131,072 points for the way back is a gigabyte a cloud: computed again instead.
+            tokens = checkpoint(self.encoder, offsets, cloud_statistics, use_reentrant=False)[None]
+        else:
+            tokens = self.encoder(offsets, cloud_statistics)[None]
         positions = self.pos_embed(centers)[None]
         outputs = []
         for number, block in enumerate(self.blocks.blocks):
@@ -255,7 +302,7 @@ class _Stage(nn.Sequential):
 
 
 def _normalised(points: Tensor, layer: nn.BatchNorm1d, cloud_statistics: bool) -> Tensor:
-    """Batch norm of (n, channels), in place, by the statistics of these points or by the stored ones.
+    """Batch norm of (n, channels), by the statistics of these points or by the stored ones; in place without gradient.
 
     The stored ones never change: a cloud's features do not depend on the clouds before it.
     """
@@ -264,7 +311,7 @@ def _normalised(points: Tensor, layer: nn.BatchNorm1d, cloud_statistics: bool) -
     else:
         mean, variance = cast(Tensor, layer.running_mean), cast(Tensor, layer.running_var)
     scale = layer.weight * torch.rsqrt(variance + layer.eps)
-    return torch.addcmul(layer.bias - mean * scale, points, scale, out=points)
+    return torch.addcmul(layer.bias - mean * scale, points, scale, out=None if torch.is_grad_enabled() else points)
 
 
 def _statistics(points: Tensor) -> tuple[Tensor, Tensor]:

@@ -105,6 +105,7 @@ class TimmImages:
         std = _three(arguments.std or configuration["std"])
         self.mean = torch.tensor(mean, device=self.device).reshape(1, 3, 1, 1)
         self.std = torch.tensor(std, device=self.device).reshape(1, 3, 1, 1)
+        self.blocks = _blocks(network)
         self.grid, self.dimension = self._probe(arguments.model)
         resolved = dataclasses.replace(arguments, mean=mean, std=std, out_indices=_indices(network))
         self.identity: dict[str, IdentityValue] = {
@@ -115,23 +116,40 @@ class TimmImages:
 
     def patches(self, samples: Sequence[PreparedSample]) -> list[PatchFeatures]:
         """Features of each sample on the model's own grid, every patch valid."""
-        images = [image_of(sample) for sample in samples]
-        if any(image.shape != (3, self.image_size, self.image_size) for image in images):
-            raise ValueError(f"samples must be of {self.image_size} x {self.image_size} pixels")
+        images = [self.network_input(sample) for sample in samples]
         if not samples:
             return []
-        maps = self.feature_maps(torch.from_numpy(np.stack(images)).to(self.device))
+        maps = self.feature_maps(torch.stack(images).to(self.device))
         return dense_patches(average_neighbours(maps) if self.local_average else maps)
 
     def feature_maps(self, images: Tensor) -> NDArray[np.float32]:
         """Images (n, 3, S, S) in [0, 1], before mean and deviation, to features (n, grid, grid, D)."""
         with torch.inference_mode():
-            normalised = (images - self.mean) / self.std
-            if _is_features_only(self.network):
-                maps = _joined_maps(self.network, normalised)
-            else:
-                maps = _token_maps(self.network, normalised)
+            maps = self._maps(images)
         return np.ascontiguousarray(maps.float().cpu().numpy())
+
+    def network_input(self, sample: PreparedSample) -> Tensor:
+        """The image (3, S, S) of a sample, in [0, 1]."""
+        image = image_of(sample)
+        if image.shape != (3, self.image_size, self.image_size):
+            raise ValueError(f"samples must be of {self.image_size} x {self.image_size} pixels")
+        return torch.from_numpy(image)
+
+    def differentiable_patches(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """(grid * grid, D) features of each image, with gradient."""
+        maps = self._maps(torch.stack(list(inputs)).to(self.device))
+        if self.local_average:
+            # `average_neighbours`: at the edges the mean is over the neighbours that exist.
+            maps = maps.permute(0, 3, 1, 2)
+            maps = nn.functional.avg_pool2d(maps, 3, stride=1, padding=1, count_include_pad=False).permute(0, 2, 3, 1)
+        return list(maps.flatten(1, 2).float().unbind(0))
+
+    def _maps(self, images: Tensor) -> Tensor:
+        """Images (n, 3, S, S) in [0, 1] to features (n, grid, grid, D), on the device."""
+        normalised = (images - self.mean) / self.std
+        if _is_features_only(self.network):
+            return _joined_maps(self.network, normalised)
+        return _token_maps(self.network, normalised)
 
     def _probe(self, model: str) -> tuple[int, int]:
         """Grid and dimension, from one black image: timm has no common way to ask."""
@@ -143,6 +161,24 @@ class TimmImages:
         except (RuntimeError, AssertionError, ValueError) as error:
             raise UsageError(f"timm:{model} cannot take images of {size} x {size} pixels: {error}") from error
         return maps.shape[1], maps.shape[3]
+
+
+def _blocks(network: nn.Module) -> tuple[str, ...]:
+    """Names of the blocks of a transformer or of the stages of a CNN, first to last, those before the first included.
+
+    timm has no common way to ask. A feature wrapper of a transformer holds the whole model as `model`; transformers
+    and EfficientNets keep their blocks in `blocks`; the feature wrapper of other CNNs has the stages as its children.
+    """
+    prefix, body = "", network
+    if isinstance(whole := getattr(network, "model", None), nn.Module):
+        prefix, body = "model.", whole
+    names: list[str] = []
+    for name, child in body.named_children():
+        if name == "blocks":
+            names += [f"{prefix}blocks.{number}" for number, _ in child.named_children()]
+        elif not hasattr(body, "num_prefix_tokens") and any(True for _ in child.parameters()):
+            names.append(f"{prefix}{name}")
+    return tuple(names)
 
 
 def _three(values: Sequence[float]) -> tuple[float, ...]:

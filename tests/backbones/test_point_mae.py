@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as functional
 
 from lsfa_cli.backbones import load_backbone, load_cloud_backbone
+from lsfa_cli.backbones.base import TunableBackbone
 from lsfa_cli.backbones.point_mae import Encoder, load_encoder
 from lsfa_cli.backbones.weights import file_digest
 from lsfa_cli.errors import DataError, UsageError, WeightsError
@@ -292,3 +293,50 @@ def test_impossible_arguments_are_refused(checkpoint):
         load_backbone("point_mae?groups=0", checkpoint)
     with pytest.raises(UsageError, match="grid of 64 patches"):
         load_backbone("point_mae", checkpoint, image_size=32, grid=64)
+
+
+@pytest.mark.parametrize("projection", ["public", "paper"])
+@pytest.mark.parametrize("learns", [False, True])
+def test_differentiable_patches_are_the_patches(checkpoint, projection, learns):
+    backbone = load_backbone(
+        "point_mae?groups=64&group_size=16", checkpoint, image_size=48, grid=12, projection=projection
+    )
+    assert isinstance(backbone, TunableBackbone)
+    samples = [scans.wavy_scan(), scans.few_points(200)]
+    expected = backbone.patches(samples)
+    backbone.network.requires_grad_(learns)
+    found = backbone.differentiable_patches([backbone.network_input(sample) for sample in samples])
+    assert [part.requires_grad for part in found] == [learns, learns]
+    for part, patches in zip(found, expected, strict=True):
+        np.testing.assert_allclose(part.detach().numpy(), patches.values, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("statistics", [False, True])
+def test_gradients_are_those_of_finite_differences(checkpoint, statistics):
+    network, _ = load_encoder(checkpoint)
+    network = network.double().requires_grad_(True)
+    generator = torch.Generator().manual_seed(0)
+    offsets, centers = (torch.randn(shape, generator=generator).double() for shape in ((8, 5, 3), (8, 3)))
+    direction = torch.randn(8, 1152, generator=generator).double()
+
+    def value():
+        return (network(offsets, centers, statistics) * direction).sum()
+
+    names = ["encoder.first_conv.0.weight", "encoder.first_conv.1.weight", "encoder.second_conv.1.bias"]
+    names += ["encoder.second_conv.3.weight", "pos_embed.0.weight", "blocks.blocks.0.attn.qkv.weight", "norm.bias"]
+    weights = [network.get_parameter(name) for name in names]
+    for weight, gradient in zip(weights, torch.autograd.grad(value(), weights), strict=True):
+        step = 1e-6 * torch.randn(weight.shape, generator=generator).double()
+        with torch.no_grad():
+            weight += step
+            after = value()
+            weight -= 2 * step
+            before = value()
+            weight += step
+        torch.testing.assert_close((gradient * step).sum(), (after - before) / 2, rtol=1e-3, atol=1e-9)
+
+
+def test_its_blocks_are_those_of_the_transformer(point_mae):
+    assert point_mae.blocks == tuple(f"blocks.blocks.{number}" for number in range(12))
+    assert all(isinstance(point_mae.network.get_submodule(name), torch.nn.Module) for name in point_mae.blocks)
+    assert not any(weight.requires_grad for weight in point_mae.network.parameters())

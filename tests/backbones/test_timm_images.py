@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lsfa_cli.backbones import load_backbone
-from lsfa_cli.backbones.base import average_neighbours
+from lsfa_cli.backbones.base import TunableBackbone, average_neighbours
 from lsfa_cli.errors import UnknownNameError, UsageError, WeightsError
 from lsfa_cli.samples import PreparedSample, SampleRecord
 
@@ -457,3 +457,36 @@ def test_weights_of_another_width_are_refused(shared):
 def test_a_missing_file_is_named_before_anything_is_built(tmp_path, monkeypatch):
     monkeypatch.setattr(timm, "create_model", lambda *_, **__: pytest.fail("a model was built"))
     assert "none.pth: no such weights file" in refused(WeightsError, "timm:resnet18", tmp_path / "none.pth")
+
+
+# --- what can be trained
+
+
+@pytest.mark.parametrize("average", [False, True])
+@pytest.mark.parametrize("model", ["test_vit", "test_resnet"])
+def test_differentiable_patches_are_the_patches(random_weights, model, average):
+    backbone = load_backbone(f"timm:{model}", random_weights(model), image_size=SIZE, local_average=average)
+    assert isinstance(backbone, TunableBackbone)
+    samples = [sample(noise(21)), sample(noise(22))]
+    backbone.network.requires_grad_(True)
+    found = backbone.differentiable_patches([backbone.network_input(one) for one in samples])
+    for part, patches in zip(found, backbone.patches(samples), strict=True):
+        assert part.requires_grad
+        np.testing.assert_allclose(part.detach().numpy(), patches.values, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "blocks"),
+    [
+        ("test_vit", [f"blocks.{number}" for number in range(6)]),
+        ("test_vit?out_indices=2,4", [f"model.blocks.{number}" for number in range(5)]),
+        ("test_resnet", ["conv1", "bn1", "layer1", "layer2", "layer3"]),
+        ("test_efficientnet", ["conv_stem", "bn1", *(f"blocks.{number}" for number in range(5))]),
+    ],
+)
+def test_blocks_first_to_last(random_weights, model, blocks):
+    name = model.partition("?")[0]
+    path = random_weights(name, **({"img_size": SIZE} if "vit" in name else {}))
+    backbone = load_backbone(f"timm:{model}", path, image_size=SIZE)
+    assert backbone.blocks == tuple(blocks)
+    assert not any(weight.requires_grad for weight in backbone.network.parameters())
