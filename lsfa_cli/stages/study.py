@@ -181,6 +181,7 @@ def notes(planned: Plan, rows: Sequence[StudyRow]) -> dict[str, str]:
         "categories": ", ".join(planned.categories),
         "seeds": ", ".join(str(seed) for seed in planned.seeds),
         "features": "; ".join(_backbones(planned)),
+        "settings": "; ".join(_common_settings(planned)) or "the defaults",
         "intervals": f"{CONFIDENCE:.0%}, bootstrap over test samples (good and defective apart) and seeds, "
         f"{RESAMPLES} resamples; the categories are not drawn",
         "p": "two-sided, sign flips over the pairs of category and seed, on these test samples; "
@@ -253,6 +254,20 @@ def _published(study: Study) -> dict[tuple[str, str, str], tuple[float, tuple[st
         for row in ablations()
         if study.published_table and row.source == source and row.value is not None
     }
+
+
+def _common_settings(planned: Plan) -> list[str]:
+    """The settings that are not the defaults and that no variant changes; features are named elsewhere."""
+    found = []
+    for stage in ("extract", "adapt", "bank", "score"):
+        changed = {name for variant in planned.study.variant for name in getattr(variant, stage)}
+        models = [model for one in planned.cells if (model := getattr(one.settings, stage)) is not None]
+        for name, info in type(models[0]).model_fields.items() if models else ():
+            values = {getattr(model, name) for model in models}
+            told = name in changed or name == "seed" or name.endswith(("_backbone", "_weights"))
+            if not told and len(values) == 1 and values != {info.default}:
+                found.append(f"{stage} {name} {values.pop()}")
+    return found
 
 
 def _backbones(planned: Plan) -> list[str]:
