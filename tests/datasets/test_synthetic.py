@@ -225,6 +225,12 @@ def test_the_border_shows_the_plane_and_the_part_rises_above_it(name: str) -> No
     assert max(rows.max(), columns.max()) < SIZE - 2
 
 
+def test_strokes_thinner_than_every_margin_still_carry_a_defect() -> None:
+    """At 300 pixels no point of this print is two pixels away from its letter's outline."""
+    cover = CATALOGUE["cover"]
+    assert render(cover, 1, "test/print", 0, 300, cover.defects["print"]).mask.any()
+
+
 @pytest.mark.parametrize("name", CATEGORIES)
 def test_individuals_pose_and_light_differ(name: str) -> None:
     scenes = [render(CATALOGUE[name], 0, "train", index, SIZE) for index in range(2)]

@@ -179,7 +179,7 @@ def _sites(view: View, sound: Surfaces, site: str) -> IndexArray:
     facing = np.einsum("ij,ij->i", sound.normal, towards)
     lit = np.einsum("ij,ij->i", sound.normal, unit(key - sound.points))
     good = (facing > 0.55) & (lit > 0.35) & (sound.points[:, 2] > LOWEST_SITE_MM) & view.part.site(site, sound.points)
-    for strict in (5, 3, 1):
+    for strict in (5, 3, 1, 0):  # 0 takes what is thinner than the narrowest margin, such as the strokes of a letter
         image = np.zeros(size * size, dtype=bool)
         image[sound.pixels[good]] = True
         width = max(1, round(strict * size / 200)) | 1
