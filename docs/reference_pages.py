@@ -157,6 +157,7 @@ def _catalogs() -> dict[str, Mapping[str, Entry]]:
     from lsfa_cli.fusion import FUSIONS
     from lsfa_cli.losses import LOSSES
     from lsfa_cli.metrics import METRICS
+    from lsfa_cli.pasting import KINDS
     from lsfa_cli.tables.formats import FORMATS
 
     return {
@@ -167,6 +168,7 @@ def _catalogs() -> dict[str, Mapping[str, Entry]]:
         "Fusions": FUSIONS,
         "Metrics": METRICS,
         "Formats": FORMATS,
+        "Pasted defects": KINDS,
         "Checks": CHECKS,
     }
 

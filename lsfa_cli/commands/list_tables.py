@@ -19,6 +19,7 @@ TABLES: Mapping[str, tuple[str, str]] = {
     "metrics": ("lsfa_cli.metrics", "METRICS"),
     "fusions": ("lsfa_cli.fusion", "FUSIONS"),
     "formats": ("lsfa_cli.tables.formats", "FORMATS"),
+    "defects": ("lsfa_cli.pasting", "KINDS"),
     "checks": ("lsfa_cli.checks", "CHECKS"),
 }
 

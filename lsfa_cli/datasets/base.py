@@ -16,6 +16,22 @@ class ReadOptions:
     light: int = 4
 
 
+class Reader(Protocol):
+    """What gives the samples of records: a data set, or something that changes its samples.
+
+    name: whatever the result depends on beside the record's files and label; it is part of the prepared samples' keys.
+    """
+
+    @property
+    def name(self) -> str:
+        """A name that no other reader has."""
+        ...
+
+    def read(self, record: SampleRecord) -> Sample:
+        """Read one sample. `DataError` names the file that cannot be used."""
+        ...
+
+
 class Dataset(Protocol):
     """A data set on disk. Its class takes `root` and `ReadOptions`.
 

@@ -1,6 +1,6 @@
 """Prepared samples of a data set: read and preprocessed, or taken from the cache."""
 
-from lsfa_cli.datasets.base import RasterDataset
+from lsfa_cli.datasets.base import Reader
 from lsfa_cli.errors import DataError
 from lsfa_cli.preprocessing import PreprocessOptions, prepare
 from lsfa_cli.preprocessing.cache import SampleCache
@@ -8,7 +8,7 @@ from lsfa_cli.samples import PreparedSample, SampleRecord
 
 
 def prepared(
-    dataset: RasterDataset, record: SampleRecord, options: PreprocessOptions, cache: SampleCache | None
+    dataset: Reader, record: SampleRecord, options: PreprocessOptions, cache: SampleCache | None
 ) -> PreparedSample:
     """One sample, ready for the backbones (METHOD 1). With a cache, unchanged raw files are read only once.
 

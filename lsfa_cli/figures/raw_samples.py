@@ -74,7 +74,7 @@ def sample_picture(path: Path, title: str, rows: Sequence[tuple[str, Look, Seque
                 left = MARGIN + place * (side + GAP)
                 canvas.text(left, top, f"{heading}: {name}")
                 height = side * picture.shape[0] / picture.shape[1]
-                _show(canvas.axes(left, top + LINE, side, height), picture, look.mask)
+                show_picture(canvas.axes(left, top + LINE, side, height), picture, look.mask)
             below = top + LINE + _height(look, side) + GAP / 2
             for place, line in enumerate(lines):
                 canvas.text(MARGIN, below + place * LINE, line, color="0.25")
@@ -130,13 +130,13 @@ def _draw_tile(canvas: Canvas, left: float, top: float, side: float, height: flo
     for _, picture in tile.look.pictures:
         tall = side * picture.shape[0] / picture.shape[1]
         axes = canvas.axes(left, top, side, tall)
-        _show(axes, picture, tile.look.mask)
+        show_picture(axes, picture, tile.look.mask)
         if tile.mark:
             _frame(axes)
         top += tall
 
 
-def _show(axes: "Axes", picture: Picture, mask: BoolArray | None) -> None:
+def show_picture(axes: "Axes", picture: Picture, mask: BoolArray | None = None) -> None:
     """A picture that fills its axes, with the outline of the mask where this has its size."""
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, aspect="auto", interpolation="bilinear")
     axes.set_xticks([])

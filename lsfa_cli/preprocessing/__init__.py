@@ -94,6 +94,18 @@ def _remove_background(
     return notes
 
 
+def part_points(sample: Sample, options: PreprocessOptions) -> BoolArray:
+    """Which points (H, W) of a raw sample preprocessing keeps: those of the part. ValueError without a scan.
+
+    Raises `DataError` as `prepare` does.
+    """
+    if sample.xyz is None or sample.valid is None:
+        raise ValueError(f"{sample.record.name} has no 3D scan")
+    valid = sample.valid.copy()
+    _remove_background(sample, None, sample.xyz, valid, options)
+    return valid
+
+
 def to_float(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """An 8-bit image as float32 in [0, 1]."""
     return np.divide(rgb, np.float32(255), dtype=np.float32, order="C")

@@ -23,19 +23,25 @@ _LISTED = 8  # samples that a message names
 Row = tuple[str, Look, Sequence[str]]
 
 
+def only_category(dataset: Dataset, category: str | None) -> str:
+    """The category that is meant: None stands for the only one. UsageError where there are several."""
+    if category is not None:
+        return category
+    known = dataset.categories()
+    if len(known) > 1:
+        raise UsageError(
+            f"{dataset.name} has {len(known)} categories: say which.", hint=f"--category {' or '.join(known)}"
+        )
+    return known[0]
+
+
 def find_sample(dataset: Dataset, category: str | None, name: str) -> tuple[str, SampleRecord]:
     """The category and the record of a sample such as "test/hole/003".
 
     category: None where the data set has a single one. Raises UnknownNameError with the nearest name, UsageError when
     the category is left open. That other samples lack files is no matter.
     """
-    if category is None:
-        known = dataset.categories()
-        if len(known) > 1:
-            raise UsageError(
-                f"{dataset.name} has {len(known)} categories: say which.", hint=f"--category {' or '.join(known)}"
-            )
-        category = known[0]
+    category = only_category(dataset, category)
     try:
         records: Sequence[SampleRecord] = dataset.records(category)
     except IncompleteError as error:

@@ -9,6 +9,7 @@ TABLE = CommandTable(
         "init": "Folders and an explained lsfa-part.toml for a part of your own.",
         "fit": "Measure good parts of your own and set what preprocessing needs.",
         "show": "One sample in a picture, as it is and after preprocessing.",
+        "paste": "Good samples with pasted defects in a picture, before and after.",
         "check": "Counts, ranges, and what looks wrong in a data set; a montage.",
     },
     {"list": "list_datasets"},

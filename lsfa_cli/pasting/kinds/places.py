@@ -1,0 +1,36 @@
+"""Draws that several kinds share: places, sizes and heights."""
+
+import numpy as np
+
+from lsfa_cli.pasting.scene import Scene
+
+Place = tuple[int, int]
+Range = tuple[float, float]
+
+
+def on_part(scene: Scene, generator: np.random.Generator, clear: float = 0.0) -> Place:
+    """A pixel of the part, at least `clear` pixels inside its silhouette where the part is wide enough for that."""
+    depth = scene.depth_inside
+    free = np.argwhere(depth > min(clear, 0.7 * float(depth.max())))
+    row, column = free[generator.integers(len(free))]
+    return int(row), int(column)
+
+
+def on_silhouette(scene: Scene, generator: np.random.Generator) -> Place | None:
+    """A pixel of the part's edge; None where the part fills the image."""
+    edge = scene.silhouette
+    if len(edge) == 0:
+        return None
+    row, column = edge[generator.integers(len(edge))]
+    return int(row), int(column)
+
+
+def pixels(scene: Scene, generator: np.random.Generator, shares: Range) -> float:
+    """A length in pixels between two shares of the part's size; no less than a pixel and a half."""
+    return max(float(generator.uniform(*shares)) * scene.size, 1.5)
+
+
+def drawn_metres(scene: Scene, generator: np.random.Generator, millimetres: Range) -> float:
+    """A length in metres between two in millimetres on a part of the reference size; small ones are as likely."""
+    low, high = np.log(millimetres[0]), np.log(millimetres[1])
+    return scene.metres(float(np.exp(generator.uniform(low, high))))
