@@ -35,7 +35,7 @@ def test_all_pictures_are_drawn_side_by_side(tmp_path):
     pasted_picture(tmp_path / "a.png", "title", [row()])
     with Image.open(tmp_path / "a.png") as picture:
         pixels = np.asarray(picture.convert("L")).astype(int)
-    middle = pixels[int((MARGIN + 3 * LINE + GAP / 2) * DPI) + 40]
+    middle = pixels[int((MARGIN + 3 * LINE + GAP / 2) * DPI) + 68]  # the middle of the row
     places = [int(pixels.shape[1] * (column + 0.12) / 5) for column in range(5)]
     assert middle[places] == pytest.approx([120, 60, 90, 45, 90], abs=2)
     assert middle[int(pixels.shape[1] * 0.9)] == 255
