@@ -48,7 +48,7 @@ Separation = Annotated[
     typer.Option(
         "--separation",
         help="Also say how far defective patches lie from the bank beside normal ones: patch AUROC (0.5 where their "
-        "distances overlap wholly, 1 where not at all) and the ratio of their mean distances.",
+        "distances overlap wholly, 1 where not at all), the ratio of their mean distances, and that of normal ones.",
         rich_help_panel=RUN_PANEL,
     ),
 ]

@@ -24,7 +24,7 @@ from lsfa_cli.tables.results import MODALITY_ORDER, metric_title
 from lsfa_cli.tables.studies import Estimate, StudyRow
 
 METRICS = ("i_auroc", "p_auroc", "aupro")
-SEPARATION = ("patch_auroc", "distance_ratio")
+SEPARATION = ("patch_auroc", "distance_ratio", "normal_distance")
 PUBLISHED_FEATURES = "MVTec 3D-AD, mean of ten categories, DINO ViT-B/8 and Point-MAE; not measured here"
 
 

@@ -1,6 +1,6 @@
 """The figures of a study's cells, read from their artifacts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,10 +38,19 @@ def read_measured(categories: Sequence[Sequence[Cell]]) -> dict[Key, Measured]:
             with open_artifact(one.figures, "figures") as artifact:
                 for key in figure_names(artifact):
                     value, figure = _figure(artifact, *key)
-                    values.setdefault(key, []).append(value)
-                    figures.setdefault(key, [[] for _ in categories])[place].append(figure)
+                    for name, number, sums in _with_parts(key, value, figure):
+                        values.setdefault(name, []).append(number)
+                        figures.setdefault(name, [[] for _ in categories])[place].append(sums)
     total = sum(len(cells) for cells in categories)
     return {key: Measured(np.array(found), figures[key]) for key, found in values.items() if len(found) == total}
+
+
+def _with_parts(key: Key, value: float, figure: Figure) -> Iterator[tuple[Key, float, Figure]]:
+    """A figure, and below a ratio of distances that of the normal patches alone."""
+    yield key, value, figure
+    if isinstance(figure, MeanRatio):
+        mean = MeanRatio(figure.lower, np.ones_like(figure.lower), figure.lower_count, np.ones_like(figure.lower))
+        yield (key[0], "normal_distance"), float(mean.values(np.ones((1, len(figure.lower))))[0]), mean
 
 
 def _figure(artifact: Artifact, modality: str, metric: str) -> tuple[float, Figure]:

@@ -24,6 +24,7 @@ METRIC_TITLES = {
     "p_aupr": "P-AUPR",
     "patch_auroc": "patch AUROC",
     "distance_ratio": "distance ratio",
+    "normal_distance": "distance of normal patches",
 }
 
 

@@ -171,7 +171,11 @@ def test_separation_is_that_of_the_scores(shared_place: Place) -> None:
     shares = masks.reshape(len(masks), 28, 4, 28, 4).mean(axis=(2, 4)).reshape(len(masks), -1)
     defective, normal = distances[valid & (shares > 0.3)], distances[valid & (shares == 0)]
     wins = (defective[:, None] > normal) + 0.5 * (defective[:, None] == normal)
-    expected = {"patch_auroc": wins.mean(), "distance_ratio": defective.mean() / normal.mean()}
+    expected = {
+        "patch_auroc": wins.mean(),
+        "distance_ratio": defective.mean() / normal.mean(),
+        "normal_distance": normal.mean(),
+    }
     for metric, value in expected.items():
         rows = [row for row in wide["rows"] if (row["variant"], row["modality"]) == ("none", "xyz")]
         assert next(row for row in rows if row["metric"] == metric)["figure"]["value"] == pytest.approx(value)
