@@ -1,6 +1,6 @@
 import pytest
 
-from lsfa_cli.wording import counted, few, first_line, length, size_of
+from lsfa_cli.wording import bytes_text, counted, duration, few, first_line, length, size_of
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,12 @@ def test_counts_sizes_and_lists() -> None:
 def test_the_first_line_of_an_error() -> None:
     assert first_line(ValueError("one\ntwo")) == "one"
     assert first_line(KeyError()) == "KeyError"
+
+
+def test_times_and_sizes_as_people_say_them() -> None:
+    assert [duration(seconds) for seconds in (0, 1.6, 89, 91, 3600, 9000)] == [
+        "1 s", "2 s", "89 s", "2 min", "60 min", "2.5 h",
+    ]  # fmt: skip
+    assert [bytes_text(count) for count in (0, 999, 1000, 823_900_000, 2.25e12)] == [
+        "0 B", "999 B", "1.0 kB", "823.9 MB", "2250.0 GB",
+    ]  # fmt: skip

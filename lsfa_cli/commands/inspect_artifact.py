@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from lsfa_cli.commands.running import size_text
 from lsfa_cli.errors import ArtifactError
+from lsfa_cli.wording import bytes_text
 
 EXAMPLES = "Example: lsfa inspect lsfa-work/mvtec3d/cookie/bank.h5 --verify"
 
@@ -43,5 +43,5 @@ def _text(document: Mapping[str, Any]) -> str:
     lines.append("\ndata sets:")
     for path, row in document["data_sets"].items():
         shape = " x ".join(map(str, row["shape"])) or "one value"
-        lines.append(f"  {path}: {shape} {row['type']}, {size_text(row['stored_bytes'])}")
+        lines.append(f"  {path}: {shape} {row['type']}, {bytes_text(row['stored_bytes'])}")
     return "\n".join(lines)

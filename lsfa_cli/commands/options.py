@@ -142,7 +142,7 @@ _COMMON = (
 )
 _MAKING = (
     _common("rerun", bool, False, "--rerun", help="Make the artifact although it is up to date."),
-    _common("dry_run", bool, False, "--dry-run", help="Say what would be made and why; make nothing."),
+    _common("dry_run", bool, False, "--dry-run", help="Say what would be made, why, how long it takes; make nothing."),
 )
 
 Categories = Annotated[

@@ -9,6 +9,7 @@ from lsfa_cli.commands.options import Session
 from lsfa_cli.errors import ArtifactError, LsfaError, PartialFailureError, UnknownNameError, UsageError
 from lsfa_cli.stages.making import Outcome
 from lsfa_cli.stages.places import categories as made_categories
+from lsfa_cli.wording import bytes_text
 
 NEXT = {"extract": "adapt", "adapt": "bank", "bank": "score", "score": "report"}
 
@@ -95,9 +96,10 @@ def tell(session: Session, stage: str, category: str, outcome: Outcome, variant:
     if outcome.state == "up to date":
         session.console.info(f"{name}: up to date")
     elif outcome.state == "planned":
-        session.console.result(f"{name}: would make {outcome.path} ({outcome.reason})")
+        takes = "" if outcome.estimate is None else f": {outcome.estimate}"
+        session.console.result(f"{name}: would make {outcome.path} ({outcome.reason}){takes}")
     else:
-        size = size_text(outcome.path.stat().st_size)
+        size = bytes_text(outcome.path.stat().st_size)
         session.console.say(f"{name}: made because {outcome.reason}")
         session.console.info(f"{name}: {outcome.summary} -> {outcome.path} ({size}, {outcome.seconds:.1f} s)")
 
@@ -109,15 +111,6 @@ def hand_over(session: Session, text: str, out: Path | None, what: str) -> None:
     else:
         write_text(out, text)
         session.console.info(f"{what}: {out}")
-
-
-def size_text(count: float) -> str:
-    """A number of bytes as people read it."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
 
 
 def tell_next(session: Session, stage: str) -> None:

@@ -53,9 +53,13 @@ class SampleCache:
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
+    def holds(self, key: str) -> bool:
+        """Whether there is an entry called `key`; it may still prove damaged."""
+        return self._file(key).is_file()
+
     def fetch(self, key: str, record: SampleRecord, make: Callable[[], PreparedSample]) -> PreparedSample:
         """The entry called `key`, as `record`; where there is none or a damaged one, `make()`, which is then kept."""
-        file = self.folder / key[:2] / f"{key}.npz"
+        file = self._file(key)
         sample = _load(file, record)
         if sample is None:
             sample = make()
@@ -64,7 +68,7 @@ class SampleCache:
 
     def fetch_numbers(self, key: str, count: int, make: Callable[[], NDArray[np.float64]]) -> NDArray[np.float64]:
         """The `count` numbers called `key`; where there are none or damaged ones, `make()`, which are then kept."""
-        file = self.folder / key[:2] / f"{key}.npz"
+        file = self._file(key)
         try:
             with file.open("rb") as stream, np.load(stream, allow_pickle=False) as entry:
                 return _checked(entry["numbers"], np.float64, (count,))
@@ -72,6 +76,9 @@ class SampleCache:
             numbers = make()
         self._save(file, {"numbers": numbers})
         return numbers
+
+    def _file(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.npz"
 
     def _save(self, file: Path, arrays: Mapping[str, Any]) -> None:
         """Write an entry beside its place and move it there, so that no one ever sees half of it."""

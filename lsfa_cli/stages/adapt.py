@@ -11,7 +11,9 @@ from lsfa_cli.catalog import lookup
 from lsfa_cli.errors import UnknownNameError
 from lsfa_cli.losses import LOSSES
 from lsfa_cli.settings import AdaptSettings
+from lsfa_cli.stages.costs import sizes_of
 from lsfa_cli.stages.crossmodal import write_mapping
+from lsfa_cli.stages.foresee import foresee_adapt
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.methods import require_modalities
 from lsfa_cli.stages.progress import Progress
@@ -52,6 +54,7 @@ def adapt(
             write=write,
             mode=mode,
             progress=progress,
+            foreseen=foresee_adapt(features.category, sizes_of(features), settings),
         )
 
 

@@ -18,7 +18,9 @@ from lsfa_cli.memory_bank import MemoryBank
 from lsfa_cli.samples import MODALITIES, Split
 from lsfa_cli.settings import BankSettings
 from lsfa_cli.stages.adapted import PatchSplit, SplitScores, fitted_adaptors, open_adaptor, score_split
+from lsfa_cli.stages.costs import sizes_of
 from lsfa_cli.stages.crossmodal import write_calibration
+from lsfa_cli.stages.foresee import foresee_bank, trained_as
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.methods import require_modalities
 from lsfa_cli.stages.progress import Progress, so_far
@@ -57,6 +59,7 @@ def bank(
             write=write,
             mode=mode,
             progress=progress,
+            foreseen=foresee_bank(features.category, sizes_of(features), settings, **trained_as(adaptor)),
         )
 
 

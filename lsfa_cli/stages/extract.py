@@ -28,6 +28,7 @@ from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.progress import Advance, Progress
 from lsfa_cli.stages.read_ahead import read_ahead
 from lsfa_cli.stages.recorded import device_of, recorded
+from lsfa_cli.stages.sampled import SampledRasters
 
 BATCH = 8
 
@@ -90,6 +91,15 @@ def extract(
         write=write,
         mode=mode,
         progress=progress,
+        foreseen=SampledRasters(
+            records,
+            settings.image_size,
+            BATCH,
+            jobs,
+            load=lambda: [_backbone(modality, settings, device) for modality in modalities],
+            read=lambda record: prepared(dataset, record, options, None),
+            is_cached=lambda record: cache.holds(cache.key(record, options, dataset.name)),
+        ),
     )
 
 

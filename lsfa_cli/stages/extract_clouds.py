@@ -1,11 +1,15 @@
 """Extract, for unorganized clouds: read, register to the template, thin, features of groups (reference notes 1.3)."""
 
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import json
+import os
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +20,7 @@ from scipy.spatial import cKDTree
 from lsfa_cli.artifacts.features import NO_GRID, CloudWriter
 from lsfa_cli.artifacts.store import ArtifactWriter
 from lsfa_cli.backbones import load_cloud_backbone
-from lsfa_cli.backbones.base import CloudBackbone
+from lsfa_cli.backbones.base import CloudBackbone, GroupFeatures
 from lsfa_cli.datasets.base import CloudDataset
 from lsfa_cli.errors import DataError
 from lsfa_cli.figures.shading import render_cloud
@@ -34,12 +38,15 @@ from lsfa_cli.registration import (
 from lsfa_cli.samples import SPLITS, BoolArray, CloudSample, FloatArray, SampleRecord
 from lsfa_cli.settings import ExtractSettings
 from lsfa_cli.stages.clouds import file_of, thinned_cloud
+from lsfa_cli.stages.costs import PatchSizes, Sizes
+from lsfa_cli.stages.estimates import START_SECONDS, Estimate, peak_so_far, timed
 from lsfa_cli.stages.finite import require_finite
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.progress import Advance, Progress
 from lsfa_cli.stages.read_ahead import read_ahead
 from lsfa_cli.stages.recorded import device_of, recorded
 
+WAITING_COPIES = 8  # of a cloud's points, with what is computed from them while it is registered and waits
 POSE_VERSION = 1
 """Raise it with every change that can change a pose: it is part of the cache's keys."""
 
@@ -88,7 +95,52 @@ def extract_clouds(
         write=write,
         mode=mode,
         progress=progress,
+        foreseen=_Sampled(dataset, records, settings, cache, jobs),
     )
+
+
+@dataclass(frozen=True)
+class _Sampled:
+    """What an extraction takes, measured on a training and a test cloud, if possible of unknown pose."""
+
+    dataset: CloudDataset
+    records: Sequence[SampleRecord]
+    settings: ExtractSettings
+    cache: SampleCache
+    jobs: int
+
+    def require(self) -> None:
+        """Memory depends on the backbone and on single clouds: nothing is known before they are read."""
+
+    def estimate(self) -> Estimate:
+        """Loads the backbone, and registers and extracts the two; their poses are kept, as everywhere."""
+        poses = _Poses(self.dataset, self.records, self.settings, self.cache) if self.settings.register_clouds else None
+        source = _Clouds(self.dataset, self.settings, poses)
+        device = device_of(self.settings.device)
+        name, weights = self.settings.xyz_backbone, self.settings.xyz_weights
+        seconds, backbone = timed(lambda: load_cloud_backbone(name, weights, device))
+        threads = self.jobs or os.cpu_count() or 1
+        groups: list[int] = []
+        points = 0
+        for among in self._kinds():
+            waiting = [record for record in among if poses is not None and not poses.known(record)]
+            chosen = (waiting or among)[0]
+            registering, cloud = timed(functools.partial(source.read, chosen))
+            running, found = timed(functools.partial(_group_features, cloud, backbone))
+            reading = timed(functools.partial(source.read, chosen))[0]
+            seconds += len(among) * running
+            seconds += (len(waiting) * registering + (len(among) - len(waiting)) * reading) / threads
+            groups.append(len(found.features))
+            points = max(points, cloud.points.nbytes)
+        patches = PatchSizes(backbone.dimension, NO_GRID, float(groups[0]), max(groups))
+        sizes = Sizes(Counter(record.split for record in self.records), {"xyz": patches}, self.settings.image_size)
+        return Estimate(START_SECONDS + seconds, peak_so_far() + WAITING_COPIES * threads * points, sizes)
+
+    def _kinds(self) -> list[list[SampleRecord]]:
+        """Training clouds, which are seen from all sides, and the others."""
+        training = [record for record in self.records if record.split == "train"]
+        others = [record for record in self.records if record.split != "train"]
+        return [kind for kind in (training, others) if kind]
 
 
 def _write_split(
@@ -100,13 +152,7 @@ def _write_split(
         record = cloud.record
         if cloud.note:
             progress.warn(f"{record.name}: {cloud.note}")
-        if len(cloud.thinned) < backbone.minimum_points:
-            raise DataError(
-                f"{file_of(record)}: {len(cloud.thinned)} points are left after thinning, and backbone "
-                f"{backbone.identity['name']} needs {backbone.minimum_points}.",
-                hint="Lower --cloud-spacing, or check the unit of the file.",
-            )
-        centers, features = backbone.group_features(cloud.thinned)
+        centers, features = _group_features(cloud, backbone)
         require_finite(record, "xyz", features)
         target.groups(features)
         if record.split == "test":
@@ -117,6 +163,16 @@ def _write_split(
         advance(1)
     target.close()
     return total
+
+
+def _group_features(cloud: "_Cloud", backbone: CloudBackbone) -> GroupFeatures:
+    if len(cloud.thinned) < backbone.minimum_points:
+        raise DataError(
+            f"{file_of(cloud.record)}: {len(cloud.thinned)} points are left after thinning, and backbone "
+            f"{backbone.identity['name']} needs {backbone.minimum_points}.",
+            hint="Lower --cloud-spacing, or check the unit of the file.",
+        )
+    return backbone.group_features(cloud.thinned)
 
 
 class _Cloud(NamedTuple):
@@ -183,6 +239,11 @@ class _Poses:
             raise DataError(f"a file changed while it was read: {files}.", hint="Run the command again.")
         share = float(values[16])
         return sample, Registration(values[:16].reshape(4, 4), share, poor_note(share, self._options))
+
+    def known(self, record: SampleRecord) -> bool:
+        """Whether the sample's pose need not be found: it is in the cache, or the sample is its own template."""
+        template = record.files.get("template")
+        return template is None or template == record.files["xyz"] or self._cache.holds(self._key(record))
 
     def _template(self, file: Path) -> Keypoints:
         with self._lock:

@@ -1,15 +1,19 @@
 """All stages of one category in order, for the method and what it is compared with."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lsfa_cli.artifacts.adaptor import LSFA
+from lsfa_cli.artifacts.features import open_features
 from lsfa_cli.datasets.base import Dataset
 from lsfa_cli.preprocessing.cache import SampleCache
 from lsfa_cli.settings import AdaptSettings, BankSettings, ExtractSettings, ScoreSettings
 from lsfa_cli.stages.adapt import adapt
 from lsfa_cli.stages.bank import bank
+from lsfa_cli.stages.costs import sizes_of
 from lsfa_cli.stages.extract import extract
+from lsfa_cli.stages.foresee import foresee_adapt, foresee_bank, foresee_score
 from lsfa_cli.stages.making import Mode, Outcome
 from lsfa_cli.stages.places import BASELINE, CONTROL, Places, places
 from lsfa_cli.stages.progress import Progress
@@ -81,9 +85,33 @@ def run_category(job: Job, category: str, mode: Mode, progress: Progress | None)
         waiting = extracted.state == "planned"
         for stage, out, work in _stages(job, variant, where, mode, progress):
             # in a dry run the inputs of later stages are not there to be compared
-            outcome = Outcome(out, "planned", "its input is made anew") if waiting else work()
+            outcome = _planned(job, category, variant, stage, out, extracted) if waiting else work()
             waiting = waiting or outcome.state == "planned"
             yield Step(stage, variant.name, outcome)
+
+
+def _planned(job: Job, category: str, variant: Variant, stage: str, out: Path, extracted: Outcome) -> Outcome:
+    """A stage of a dry run whose input is not there yet, or will be made anew."""
+    if extracted.estimate is not None:
+        sizes = extracted.estimate.sizes
+    else:
+        with open_features(extracted.path) as features:
+            sizes = sizes_of(features)
+    outcome = Outcome(out, "planned", "its input is made anew")
+    if sizes is None:
+        return outcome
+    trained = {
+        "adaptor": variant.adapt.adaptor if variant.adapt is not None and variant.adapt.method == LSFA else None,
+        "method": None if variant.adapt is None else variant.adapt.method,
+    }
+    if stage == "adapt" and variant.adapt is not None:
+        foreseen = foresee_adapt(category, sizes, variant.adapt)
+    elif stage == "bank":
+        foreseen = foresee_bank(category, sizes, job.bank, **trained)
+    else:
+        foreseen = foresee_score(category, sizes, job.score, job.bank, **trained)
+    foreseen.require()
+    return replace(outcome, estimate=foreseen.estimate())
 
 
 def _stages(

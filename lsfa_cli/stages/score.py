@@ -22,7 +22,9 @@ from lsfa_cli.memory_bank import MemoryBank
 from lsfa_cli.samples import MODALITIES, Modality
 from lsfa_cli.settings import ScoreSettings
 from lsfa_cli.stages.adapted import fitted_adaptors, open_adaptor, score_split
+from lsfa_cli.stages.costs import sizes_of
 from lsfa_cli.stages.crossmodal import write_mapped_scores
+from lsfa_cli.stages.foresee import bank_settings, foresee_score, trained_as
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.methods import require_modalities
 from lsfa_cli.stages.points import write_points
@@ -86,6 +88,9 @@ def score(
             write=write,
             mode=mode,
             progress=progress,
+            foreseen=foresee_score(
+                features.category, sizes_of(features), settings, bank_settings(bank), **trained_as(adaptor)
+            ),
         )
 
 

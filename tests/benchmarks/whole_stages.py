@@ -51,16 +51,17 @@ try:
     program.main()
 except SystemExit as end:
     code = end.code or 0
-print(f"MEASURED {time.perf_counter() - start} {peak_memory_bytes()}", file=sys.stderr)
+print(f"MEASURED {time.perf_counter() - start} {time.process_time()} {peak_memory_bytes()}", file=sys.stderr)
 sys.exit(code)
 """
 
 
 class Measured(NamedTuple):
-    """What one stage took: seconds, and bytes of memory at the peak."""
+    """What one stage took: seconds, seconds of processors, and bytes of memory at the peak."""
 
     stage: str
     seconds: float
+    processors: float
     peak: int
 
 
@@ -126,7 +127,7 @@ def measure(name: str, arguments: Sequence[str], work: Path) -> Measured:
     told = [line.split() for line in done.stderr.splitlines() if line.startswith("MEASURED ")]
     if done.returncode or not told:
         raise RuntimeError(f"{name} failed:\n{done.stderr}")
-    return Measured(name, float(told[0][1]), int(told[0][2]))
+    return Measured(name, float(told[0][1]), float(told[0][2]), int(told[0][3]))
 
 
 IMPORTS = "imports"
@@ -147,7 +148,8 @@ def main() -> None:
     importing = [IMPORTS, ["list", "backbones"]]
     for name, command in [importing, *((name, STAGES[name]) for name in arguments.stages.split(","))]:
         found = measure(name, command, arguments.folder)
-        print(f"{found.stage:20} {found.seconds:8.1f} s {found.peak / 1e9:6.2f} GB", flush=True)
+        times = f"{found.seconds:8.1f} s {found.processors:8.1f} s of processors"
+        print(f"{found.stage:20} {times} {found.peak / 1e9:6.2f} GB", flush=True)
 
 
 if __name__ == "__main__":

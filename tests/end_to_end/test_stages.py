@@ -1,6 +1,7 @@
 """The five stages as a person runs them: each alone, again, after a change, and in the wrong order."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -79,7 +80,7 @@ def test_a_second_run_of_a_stage_does_nothing(finished: Place, name: str) -> Non
 def test_dry_run_says_what_would_be_made_and_why(finished: Place) -> None:
     before = finished.artifact("bank").stat().st_mtime_ns
     done = finished.lsfa("bank", "--category", "fitting", "--dry-run", "--coreset-ratio", "0.05")
-    assert "setting coreset_ratio changed from 0.02 to 0.05" in done.stdout
+    assert re.search(r"setting coreset_ratio changed from 0.02 to 0.05\): about \d+ s, [\d.]+ [MG]B of", done.stdout)
     assert finished.artifact("bank").stat().st_mtime_ns == before
 
 
@@ -184,6 +185,7 @@ def test_baseline_control_and_fusions(place: Place) -> None:
 def test_run_makes_everything_once_and_then_nothing(place: Place) -> None:
     plan = place.lsfa("run", "--dry-run").stdout
     assert plan.count("would make") == 12  # for each of two categories: extract, adapt, bank, score; bank, score
+    assert len(re.findall(r": about \d+(\.\d)? (s|min|h), [\d.]+ [MG]B of memory$", plan, re.MULTILINE)) == 12
     assert not (place.folder / "lsfa-work").exists()
     first = place.lsfa("run")
     files = {path: path.stat().st_mtime_ns for path in (place.folder / "lsfa-work").rglob("*")}

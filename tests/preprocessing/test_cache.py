@@ -258,8 +258,10 @@ def test_key_does_not_depend_on_place_or_name(tmp_path: Path, record: SampleReco
 def test_numbers_are_kept_to_the_bit_and_made_again_when_damaged(tmp_path: Path) -> None:
     cache = SampleCache(tmp_path)
     numbers = np.array([0.1, -0.0, 1e300, 1 / 3])
+    assert not cache.holds(KEY)
     made = cache.fetch_numbers(KEY, 4, lambda: numbers)
     assert made is numbers
+    assert cache.holds(KEY)
 
     def unwanted() -> np.ndarray:
         raise AssertionError("made although it was there")

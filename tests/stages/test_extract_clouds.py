@@ -18,7 +18,9 @@ from lsfa_cli.preprocessing.cache import SampleCache
 from lsfa_cli.registration import RegistrationOptions, describe, register
 from lsfa_cli.settings import ExtractSettings
 from lsfa_cli.stages import extract_clouds as stage
+from lsfa_cli.stages.costs import sizes_of
 from lsfa_cli.stages.extract import extract
+from lsfa_cli.stages.making import Mode
 from lsfa_cli.stages.progress import NoProgress
 from tests.datasets.real3d_trees import directions, write_category, write_pcd
 
@@ -150,6 +152,20 @@ def test_neither_threads_nor_the_cache_change_a_byte(
 
     monkeypatch.setattr(stage, "register", unwanted)
     assert made_from(root, tmp_path / "three").read_bytes() == made.read_bytes()
+
+
+def test_a_dry_run_measures_clouds_whose_pose_is_not_known(root: Path, made: Path, tmp_path: Path) -> None:
+    out, cache = tmp_path / "features.h5", SampleCache(tmp_path / "cache")
+    with open_features(made) as features:
+        expected = sizes_of(features)
+    for _ in range(2):  # the second time one more pose is known
+        outcome = extract(Real3dAd(root), "pebble", out, COORDINATES, cache=cache, mode=Mode(dry_run=True))
+        assert outcome.state == "planned"
+        assert not out.exists()
+        assert outcome.estimate.seconds > 1
+        assert outcome.estimate.sizes.samples == expected.samples
+        assert outcome.estimate.sizes.patches["xyz"].dimension == expected.patches["xyz"].dimension
+        assert outcome.estimate.sizes.patches["xyz"].mean == pytest.approx(expected.patches["xyz"].mean, rel=0.5)
 
 
 def test_a_larger_spacing_gives_fewer_groups_and_none_all_points(root: Path, made: Path, tmp_path: Path) -> None:

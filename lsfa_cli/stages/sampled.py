@@ -1,0 +1,64 @@
+"""What an extraction takes, measured on a few samples: nobody knows the cost of a backbone before it runs."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from lsfa_cli.backbones.base import Backbone
+from lsfa_cli.samples import PatchFeatures, PreparedSample, SampleRecord
+from lsfa_cli.stages.costs import PatchSizes, Sizes
+from lsfa_cli.stages.estimates import START_SECONDS, Estimate, peak_so_far, timed
+
+MEASURED = 4  # samples
+PREPARED_BYTES = 26  # a pixel of a prepared sample: colours, coordinates, and whether they are valid or a defect
+
+
+@dataclass(frozen=True)
+class SampledRasters:
+    """Of images and scans on rasters.
+
+    image_size: S, pixels. batch: samples that run together. jobs: threads that read, 0 is one a processor. load: the
+    backbones. read: a sample from its raw files. is_cached: whether it need not be read.
+    """
+
+    records: Sequence[SampleRecord]
+    image_size: int
+    batch: int
+    jobs: int
+    load: Callable[[], Sequence[Backbone]]
+    read: Callable[[SampleRecord], PreparedSample]
+    is_cached: Callable[[SampleRecord], bool]
+
+    def require(self) -> None:
+        """Memory depends on the backbone, and not on the number of samples: nothing is known before it runs."""
+
+    def estimate(self) -> Estimate:
+        """Loads the backbones and runs them on samples that it reads itself, so that nothing is kept."""
+        chosen = [self.records[index] for index in _spread(len(self.records))]
+        loading, backbones = timed(self.load)
+        reading, samples = timed(lambda: [self.read(record) for record in chosen])
+        starting, _ = timed(lambda: [backbone.patches(samples[:1]) for backbone in backbones])
+        before = peak_so_far()
+        running, features = timed(lambda: [backbone.patches(samples) for backbone in backbones])
+        waiting = sum(not self.is_cached(record) for record in self.records)
+        threads = self.jobs or os.cpu_count() or 1
+        seconds = START_SECONDS + loading + starting + len(self.records) * running / len(chosen)
+        seconds += waiting * reading / len(chosen) / threads
+        ahead = (3 * self.batch + threads) * PREPARED_BYTES * self.image_size**2
+        memory = before + self.batch / len(chosen) * (peak_so_far() - before) + ahead
+        return Estimate(seconds, memory, self._sizes(backbones, features))
+
+    def _sizes(self, backbones: Sequence[Backbone], features: Sequence[Sequence[PatchFeatures]]) -> Sizes:
+        counts = Counter(record.split for record in self.records)
+        patches = {}
+        for backbone, found in zip(backbones, features, strict=True):
+            numbers = [len(one.values) for one in found]
+            mean = sum(numbers) / len(numbers)
+            patches[backbone.modality] = PatchSizes(backbone.dimension, backbone.grid, mean, max(numbers))
+        return Sizes(counts, patches, self.image_size)
+
+
+def _spread(total: int) -> list[int]:
+    """At most `MEASURED` places, evenly over so many."""
+    return sorted({place * total // MEASURED for place in range(MEASURED)})
