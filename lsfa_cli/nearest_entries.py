@@ -37,13 +37,13 @@ def nearest_entries(queries: Sequence[Tensor], rows: Tensor, hidden: Sequence[Se
     every = torch.cat([part.detach() for part in queries])
     blocks = torch.split(every, SEARCH_QUERIES)
     found = [
-        _nearest_of_block(block, rows, _hidden_in(number * SEARCH_QUERIES, len(block), sizes, hidden))
+        _nearest_of_block(block, rows, hidden_in(number * SEARCH_QUERIES, len(block), sizes, hidden))
         for number, block in enumerate(blocks)
     ]
     return list(torch.split(torch.cat(found), sizes))
 
 
-def _hidden_in(
+def hidden_in(
     begin: int, count: int, sizes: Sequence[int], hidden: Sequence[Sequence[slice]]
 ) -> list[tuple[slice, slice]]:
     """What the queries from `begin` may not find: ranges of queries of the block and of entries."""

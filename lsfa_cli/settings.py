@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 ModalityChoice = Literal["rgb", "xyz", "both"]
+PrecisionChoice = Literal["auto", "fp32", "bf16"]
 
 
 class StageSettings(BaseModel):
@@ -95,6 +96,11 @@ class ExtractSettings(StageSettings):
         ge=0,
         description="Spacing that unorganized clouds are thinned to for the backbone, metres; 0: all points.",
     )
+    precision: PrecisionChoice = Field(
+        "auto",
+        description="Type of transformers' matrix products: fp32, bf16 (features change by up to 1 percent), or auto: "
+        "bf16 where processor or GPU have matrix units for it. Other backbones compute in fp32.",
+    )
     light: int = Field(4, ge=0, le=5, description="Which light of eyecandies; published figures use 4.")
 
 
@@ -143,6 +149,11 @@ class AdaptSettings(StageSettings):
     guard_interval: int = Field(5, ge=1, description="Steps between checks of the collapse guard.")
     guard_rank_ratio: float = Field(
         0.5, ge=0, le=1, description="Training stops when the effective rank falls below this share of its start."
+    )
+    precision: PrecisionChoice = Field(
+        "auto",
+        description="Type of matrix products: fp32, bf16 (of training, and those that the search for nearest entries "
+        "begins with), or auto: bf16 where processor or GPU have matrix units for it.",
     )
     cfm_network: Literal["small", "big"] = Field(
         "small",
@@ -227,6 +238,11 @@ STAGES: Mapping[str, type[BaseModel]] = {
 
 
 def content_of(settings: BaseModel) -> dict[str, Any]:
-    """The settings as plain JSON values, for an artifact: those that can change its content."""
+    """The settings as plain JSON values, for an artifact: those that can change its content.
+
+    A precision that the machine decides is left out, as before there was a choice: `recorded` knows what it became.
+    """
     unused = settings.without_effect() if isinstance(settings, StageSettings) else set()
+    if getattr(settings, "precision", None) == "auto":
+        unused = unused | {"precision"}
     return settings.model_dump(mode="json", exclude=unused)

@@ -20,6 +20,7 @@ from lsfa_cli.collapse_guard import CollapseGuard, GuardMeasures, GuardPatches
 from lsfa_cli.errors import DataError, UsageError
 from lsfa_cli.learners import AdaptorLearner, Learner
 from lsfa_cli.losses import CLC_LOSSES, IFC_LOSSES, LOSSES, cross_modal_consistency, intra_modal_compactness, total_loss
+from lsfa_cli.precision import Precision, products_in
 from lsfa_cli.prototypes import SampleClusters
 from lsfa_cli.repeatable import NOT_REPEATABLE, repeatable_kernels, seed_for
 from lsfa_cli.samples import Modality
@@ -46,7 +47,10 @@ BETAS = (0.9, 0.95)
 
 @dataclass(frozen=True, kw_only=True)
 class LearningOptions(TermOptions):
-    """The settings of the loop and its losses; names, units and meaning are those of the adapt settings."""
+    """The settings of the loop and its losses; names, units and meaning are those of the adapt settings.
+
+    precision: of the products of what learns, and of those that the search for nearest entries begins with.
+    """
 
     losses: tuple[str, ...]
     clc_weight: float
@@ -63,6 +67,7 @@ class LearningOptions(TermOptions):
     guard_rank_ratio: float
     seed: int
     device: str
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,7 +253,11 @@ class _Training:
     def _banks(self, dimensions: Mapping[Modality, int], capacity: int) -> dict[Modality, TrainingBank]:
         if not self.ifc:
             return {}
-        return {key: TrainingBank(capacity, size, device=self.options.device) for key, size in dimensions.items()}
+        options = self.options
+        return {
+            key: TrainingBank(capacity, size, device=options.device, precision=options.precision)
+            for key, size in dimensions.items()
+        }
 
     def run(self, on_step: Callable[[int, int, dict[str, float]], None] | None) -> TrainingResult:
         """All steps, or as many as the guard lets pass."""
@@ -286,8 +295,11 @@ class _Training:
 
     def _forward(self, samples: Sequence[int]) -> AdaptedBatch:
         batch = read_batch(self.source, samples, self.standardisation, self.options.device)
-        adapted = {key: self.learners[key].features(batch.samples, parts) for key, parts in batch.patches.items()}
-        return AdaptedBatch(batch, adapted, self.clusters)
+        with products_in(self.options.precision, self.options.device):
+            adapted = {key: self.learners[key].features(batch.samples, parts) for key, parts in batch.patches.items()}
+        return AdaptedBatch(
+            batch, {key: [part.float() for part in parts] for key, parts in adapted.items()}, self.clusters
+        )
 
     @torch.no_grad()
     def _fill_banks(self) -> None:
@@ -329,42 +341,50 @@ class _Training:
     ) -> None:
         """One forward pass, one update on the terms given; their values are added to `values`."""
         features = self._forward(samples)
-        loss = self._loss(features, clc, ifc, values)
+        named: dict[str, Tensor] = {}
+        loss = self._loss(features, clc, ifc, named)
         if loss is not None:
             penalties = [penalty for learner in self.learners.values() if (penalty := learner.penalty()) is not None]
             if penalties:
                 penalty = torch.stack(penalties).sum()
-                values["penalty"] = float(penalty.detach())
+                named["penalty"] = penalty
                 loss = loss + penalty
-            self._descend(step, loss, values)
+            self._descend(step, loss, named, values)
         if ifc:
             self._append(features)
 
     def _loss(
-        self, features: AdaptedBatch, clc: list[Term], ifc: list[Term], values: dict[str, float]
+        self, features: AdaptedBatch, clc: list[Term], ifc: list[Term], named: dict[str, Tensor]
     ) -> Tensor | None:
-        """Eq. 4, 8 and 9 over the terms that exist for this batch. Alone, L_CLC has no weight (Algorithm 1)."""
+        """Eq. 4, 8 and 9 over the terms that exist for this batch, which go into `named` with their parts.
+
+        Alone, L_CLC has no weight (Algorithm 1).
+        """
         inputs = TermInputs(features, self.heads, self.banks, self.options, self.generator, self.notes)
         parts = [{name: value for term in terms for name, value in term(inputs).items()} for terms in (clc, ifc)]
-        values.update({name: float(value.detach()) for part in parts for name, value in part.items()})
+        named.update({name: value for part in parts for name, value in part.items()})
         consistency = cross_modal_consistency(parts[0].values()) if parts[0] else None
         compactness = intra_modal_compactness(parts[1].values()) if parts[1] else None
         weight = self.options.clc_weight if self.options.update == "joint" else 1.0
         total = total_loss(compactness, consistency, clc_weight=weight)
-        named = {"L_CLC": consistency, "L_IFC": compactness}
+        sums = {"L_CLC": consistency, "L_IFC": compactness}
         if self.options.update == "joint":
-            named["L"] = total
-        values.update({name: float(value.detach()) for name, value in named.items() if value is not None})
+            sums["L"] = total
+        named.update({name: value for name, value in sums.items() if value is not None})
         return total
 
-    def _descend(self, step: int, loss: Tensor, values: dict[str, float]) -> None:
+    def _descend(self, step: int, loss: Tensor, named: Mapping[str, Tensor], values: dict[str, float]) -> None:
         """One AdamW update, the gradient clipped to `gradient_clip`; refuses what is not finite."""
-        if not bool(torch.isfinite(loss)):
-            self.curves.add(step, values)
-            raise _StopTrainingError(f"loss not finite at step {step}")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        norm = float(nn.utils.clip_grad_norm_(self.weights, self.options.gradient_clip))
+        length = nn.utils.clip_grad_norm_(self.weights, self.options.gradient_clip)
+        # All figures come to the host together: on CUDA each transfer waits for what was asked for before it.
+        figures = [value.detach() for value in (*named.values(), loss, length)]
+        *parts, total, norm = torch.stack(figures).tolist()
+        values.update(zip(named, parts, strict=True))
+        if not math.isfinite(total):
+            self.curves.add(step, values)
+            raise _StopTrainingError(f"loss not finite at step {step}")
         # With two updates a step the larger norm is kept.
         values["gradient_norm"] = max(norm, values.get("gradient_norm", 0.0))
         if not math.isfinite(norm):

@@ -8,19 +8,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lsfa_cli.nearest_entries import half_squares, nearest_entries
+from lsfa_cli.precision import Precision
+from lsfa_cli.rounded_search import LEAST_ENTRIES, RoundedIndex, nearest_by_rounded
 
 
 class TrainingBank:
     """The newest `capacity` features of one modality and level, each with the sample it came from.
 
-    A ring buffer: entries are in no particular order once it has been filled. It holds no gradient.
+    A ring buffer: entries are in no particular order once it has been filled. It holds no gradient. precision: of the
+    products that the search begins with; which entries it finds does not depend on it.
     """
 
-    def __init__(self, capacity: int, dimension: int, *, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self, capacity: int, dimension: int, *, device: str | torch.device = "cpu", precision: Precision = "fp32"
+    ) -> None:
         if capacity < 1:
             raise ValueError(f"a bank holds at least one entry, not {capacity}")
         # Each entry with half its squared length beside it, ready to be searched.
         self._rows = torch.empty((capacity, dimension + 1), dtype=torch.float32, device=device)
+        self._rounded: RoundedIndex | None = None
+        if precision == "bf16" and capacity >= LEAST_ENTRIES:
+            self._rounded = RoundedIndex(capacity, dimension, device=device)
         self._samples = np.empty(capacity, dtype=np.int64)
         self._count = 0
         self._next = 0
@@ -54,6 +62,8 @@ class TrainingBank:
             self._rows[slots, :-1] = part
             self._rows[slots, -1] = half_squares(part)
             self._samples[slots] = sample
+            if self._rounded is not None:
+                self._rounded.put(slots, part)
             self._next = slots.stop % self.capacity
         self._count = min(self._count + len(features), self.capacity)
 
@@ -67,7 +77,11 @@ class TrainingBank:
         Each sample must have neighbours.
         """
         hidden = [self._slots(sample) if exclude_same_sample else [] for sample in samples]
-        found = nearest_entries(features, self._rows[: self._count], hidden)
+        rows = self._rows[: self._count]
+        if self._rounded is not None and self._count >= LEAST_ENTRIES:
+            found = nearest_by_rounded(features, rows, self._rounded, hidden)
+        else:
+            found = nearest_entries(features, rows, hidden)
         return [self._rows[index, :-1] for index in found]
 
     def _slots(self, sample: int) -> list[slice]:

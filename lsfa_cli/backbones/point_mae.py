@@ -127,7 +127,7 @@ class PointMAE:
         groups = self._groups(points)
         with torch.inference_mode():
             features = self._encode(groups)
-        return GroupFeatures(groups.centers, features.cpu().numpy())
+        return GroupFeatures(groups.centers, features.float().cpu().numpy())
 
     def network_input(self, sample: PreparedSample) -> NetworkInput:
         """The groups of a sample's cloud, and where their features go."""
@@ -225,11 +225,13 @@ class Encoder(nn.Module):
 
     def forward(self, offsets: Tensor, centers: Tensor, cloud_statistics: bool) -> Tensor:
         """offsets: (G, K, 3), points relative to their centre. centers: (G, 3). Returns (G, 1152)."""
-        if torch.is_grad_enabled() and any(weight.requires_grad for weight in self.encoder.parameters()):
-            # What its layers keep of 131,072 points for the way back is a gigabyte a cloud: computed again instead.
-            tokens = checkpoint(self.encoder, offsets, cloud_statistics, use_reentrant=False)[None]
-        else:
-            tokens = self.encoder(offsets, cloud_statistics)[None]
+        # Its statistics are those of the cloud, in float32 also where matrix products are not.
+        with torch.autocast(offsets.device.type, enabled=False):
+            if torch.is_grad_enabled() and any(weight.requires_grad for weight in self.encoder.parameters()):
+                # What its layers keep of 131,072 points for the way back is a gigabyte a cloud: computed again instead.
+                tokens = checkpoint(self.encoder, offsets, cloud_statistics, use_reentrant=False)[None]
+            else:
+                tokens = self.encoder(offsets, cloud_statistics)[None]
         positions = self.pos_embed(centers)[None]
         outputs = []
         for number, block in enumerate(self.blocks.blocks):

@@ -10,6 +10,7 @@ from lsfa_cli.artifacts.store import ArtifactWriter
 from lsfa_cli.catalog import lookup
 from lsfa_cli.errors import UnknownNameError
 from lsfa_cli.losses import LOSSES
+from lsfa_cli.precision import precision_of
 from lsfa_cli.settings import AdaptSettings
 from lsfa_cli.stages.costs import sizes_of
 from lsfa_cli.stages.crossmodal import write_mapping
@@ -65,8 +66,14 @@ def training_options(settings: AdaptSettings) -> TrainingOptions:
     for name in losses:
         if name not in TERMS:
             raise UnknownNameError("loss", name, TERMS)
-    names = {field.name for field in fields(TrainingOptions)} - {"losses", "device"}
-    return TrainingOptions(**settings.model_dump(include=names), losses=losses, device=device_of(settings.device))
+    names = {field.name for field in fields(TrainingOptions)} - {"losses", "device", "precision"}
+    device = device_of(settings.device)
+    return TrainingOptions(
+        **settings.model_dump(include=names),
+        losses=losses,
+        device=device,
+        precision=precision_of(settings.precision, device),
+    )
 
 
 TERMS = tuple(name for name in LOSSES if name in ("L_LA", "L_GA", "L_LC", "L_GC"))

@@ -18,6 +18,7 @@ from lsfa_cli.datasets.base import CloudDataset, Dataset, RasterDataset
 from lsfa_cli.datasets.prepared import prepared
 from lsfa_cli.errors import DataError
 from lsfa_cli.figures import shade_depth
+from lsfa_cli.precision import precision_of, products_in
 from lsfa_cli.preprocessing import PreprocessOptions, Recipe
 from lsfa_cli.preprocessing.cache import SampleCache, dataset_digest
 from lsfa_cli.samples import SPLITS, Modality, PreparedSample, SampleRecord
@@ -71,7 +72,8 @@ def extract(
         identities = {modality: backbone.identity for modality, backbone in backbones.items()}
         writer.attribute("backbones", json.dumps(identities, sort_keys=True))
         source = _Prepared(dataset, options, cache, jobs)
-        with progress.track(f"extract {category}", len(records)) as advance:
+        products = products_in(precision_of(settings.precision, device), device)
+        with progress.track(f"extract {category}", len(records)) as advance, products:
             for split in SPLITS:
                 chosen = [record for record in records if record.split == split]
                 if chosen:
@@ -98,6 +100,7 @@ def extract(
             jobs,
             load=lambda: [_backbone(modality, settings, device) for modality in modalities],
             read=lambda record: prepared(dataset, record, options, None),
+            products=lambda: products_in(precision_of(settings.precision, device), device),
             is_cached=lambda record: cache.holds(cache.key(record, options, dataset.name)),
         ),
     )

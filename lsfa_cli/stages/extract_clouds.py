@@ -24,6 +24,7 @@ from lsfa_cli.backbones.base import CloudBackbone, GroupFeatures
 from lsfa_cli.datasets.base import CloudDataset
 from lsfa_cli.errors import DataError
 from lsfa_cli.figures.shading import render_cloud
+from lsfa_cli.precision import precision_of, products_in
 from lsfa_cli.preprocessing.cache import SampleCache, dataset_digest
 from lsfa_cli.registration import (
     FEWEST_POINTS,
@@ -77,7 +78,8 @@ def extract_clouds(
         poses = _Poses(dataset, records, settings, cache) if settings.register_clouds else None
         source = _Clouds(dataset, settings, poses)
         groups = 0
-        with progress.track(f"extract {category}", len(records)) as advance:
+        products = products_in(precision_of(settings.precision, device), device)
+        with progress.track(f"extract {category}", len(records)) as advance, products:
             for split in SPLITS:
                 chosen = [record for record in records if record.split == split]
                 if chosen:
@@ -126,7 +128,8 @@ class _Sampled:
             waiting = [record for record in among if poses is not None and not poses.known(record)]
             chosen = (waiting or among)[0]
             registering, cloud = timed(functools.partial(source.read, chosen))
-            running, found = timed(functools.partial(_group_features, cloud, backbone))
+            with products_in(precision_of(self.settings.precision, device), device):
+                running, found = timed(functools.partial(_group_features, cloud, backbone))
             reading = timed(functools.partial(source.read, chosen))[0]
             seconds += len(among) * running
             seconds += (len(waiting) * registering + (len(among) - len(waiting)) * reading) / threads

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from lsfa_cli.errors import LsfaError, WeightsError
 from lsfa_cli.preprocessing.digests import file_digest
-from lsfa_cli.settings import content_of
+from lsfa_cli.settings import AdaptSettings, ExtractSettings, content_of
 from lsfa_cli.stages.making import STAGE_VERSION
 
 
@@ -33,6 +33,13 @@ def recorded(
     """
     values = content_of(settings)
     values["device"] = device
+    values.pop("precision", None)
+    if isinstance(settings, ExtractSettings | AdaptSettings) and "precision" not in settings.without_effect():
+        from lsfa_cli.precision import precision_of
+
+        resolved = precision_of(settings.precision, device)
+        if resolved != "fp32":  # features and adaptors made before there was a choice stay up to date
+            values["precision"] = resolved
     values["stage_version"] = STAGE_VERSION[stage]
     for name, value in list(values.items()):
         if name.endswith("_weights") and value is not None:

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from lsfa_cli.backbones.base import Backbone
@@ -19,7 +20,8 @@ class SampledRasters:
     """Of images and scans on rasters.
 
     image_size: S, pixels. batch: samples that run together. jobs: threads that read, 0 is one a processor. load: the
-    backbones. read: a sample from its raw files. is_cached: whether it need not be read.
+    backbones. read: a sample from its raw files. products: the context that they run in. is_cached: whether a sample
+    need not be read.
     """
 
     records: Sequence[SampleRecord]
@@ -28,6 +30,7 @@ class SampledRasters:
     jobs: int
     load: Callable[[], Sequence[Backbone]]
     read: Callable[[SampleRecord], PreparedSample]
+    products: Callable[[], AbstractContextManager[object]]
     is_cached: Callable[[SampleRecord], bool]
 
     def require(self) -> None:
@@ -38,9 +41,10 @@ class SampledRasters:
         chosen = [self.records[index] for index in _spread(len(self.records))]
         loading, backbones = timed(self.load)
         reading, samples = timed(lambda: [self.read(record) for record in chosen])
-        starting, _ = timed(lambda: [backbone.patches(samples[:1]) for backbone in backbones])
-        before = peak_so_far()
-        running, features = timed(lambda: [backbone.patches(samples) for backbone in backbones])
+        with self.products():
+            starting, _ = timed(lambda: [backbone.patches(samples[:1]) for backbone in backbones])
+            before = peak_so_far()
+            running, features = timed(lambda: [backbone.patches(samples) for backbone in backbones])
         waiting = sum(not self.is_cached(record) for record in self.records)
         threads = self.jobs or os.cpu_count() or 1
         seconds = START_SECONDS + loading + starting + len(self.records) * running / len(chosen)

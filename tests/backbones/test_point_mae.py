@@ -13,6 +13,7 @@ from lsfa_cli.backbones.point_mae import Encoder, load_encoder
 from lsfa_cli.backbones.weights import file_digest
 from lsfa_cli.errors import DataError, UsageError, WeightsError
 from lsfa_cli.pointcloud import farthest_point_sampling, nearest_neighbors, valid_points
+from lsfa_cli.precision import products_in
 from lsfa_cli.projection import interpolation_matrix, patch_validity, projection_matrix
 from tests.backbones import scans
 
@@ -182,6 +183,16 @@ def test_patches_are_the_projected_groups(point_mae):
     np.testing.assert_array_equal(centers, points[farthest_point_sampling(points, 64)])
     matrix = projection_matrix(points, centers, sample.valid, 12, "public").toarray()
     np.testing.assert_allclose(patches.values, (matrix @ features)[patches.valid], rtol=0, atol=1e-5)
+
+
+def test_products_in_bfloat16_change_features_by_less_than_a_hundredth(point_mae):
+    sample = scans.wavy_scan()
+    (exact,) = point_mae.patches([sample])
+    with products_in("bf16", "cpu"):
+        (rounded,) = point_mae.patches([sample])
+    assert rounded.values.dtype == np.float32
+    difference = np.linalg.norm(rounded.values - exact.values) / np.linalg.norm(exact.values)
+    assert 0 < difference < 1e-2
 
 
 def test_clouds_do_not_influence_each_other_and_bytes_repeat(point_mae):

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from lsfa_cli.backbones import load_backbone
 from lsfa_cli.backbones.base import TunableBackbone, average_neighbours
 from lsfa_cli.errors import UnknownNameError, UsageError, WeightsError
+from lsfa_cli.precision import products_in
 from lsfa_cli.samples import PreparedSample, SampleRecord
 
 SIZE = 64
@@ -296,6 +297,18 @@ def test_patches_are_the_samples_in_order_whatever_the_batch(random_weights):
         assert patches.dimension == backbone.dimension
         np.testing.assert_allclose(patches.values, features(backbone, image)[0], atol=1e-5)
     assert backbone.patches([]) == []
+
+
+def test_products_in_bfloat16_change_a_transformer_by_less_than_a_hundredth_and_no_cnn(random_weights):
+    for model, changes in (("test_vit", True), ("test_resnet", False), ("test_efficientnet", False)):
+        backbone = load_backbone(f"timm:{model}", random_weights(model), image_size=SIZE)
+        exact = features(backbone, noise(1))
+        with products_in("bf16", "cpu"):
+            rounded = features(backbone, noise(1))
+        assert rounded.dtype == np.float32
+        difference = np.linalg.norm(rounded - exact) / np.linalg.norm(exact)
+        assert difference < 1e-2
+        assert bool(difference > 0) is changes
 
 
 def test_the_same_sample_gives_the_same_bytes(random_weights):
