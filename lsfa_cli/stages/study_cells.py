@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from lsfa_cli.artifacts.adaptor import read_curves
 from lsfa_cli.artifacts.features import open_features
@@ -35,7 +35,7 @@ from lsfa_cli.resampling import (
     part_auroc_sums,
     pixel_auroc_sums,
 )
-from lsfa_cli.settings import AdaptSettings, BankSettings, ExtractSettings, ScoreSettings
+from lsfa_cli.settings import AdaptSettings, BankSettings, ExtractSettings, ScoreSettings, content_of
 from lsfa_cli.stages.adapt import adapt
 from lsfa_cli.stages.bank import bank
 from lsfa_cli.stages.extract import extract
@@ -129,7 +129,7 @@ def features_file(around: Surroundings, category: str, settings: ExtractSettings
     """The features of the category, or those of a variant that extracts otherwise, made where they are outdated."""
     path = places(around.work, around.dataset.name, category).features
     if settings != base:
-        path = _study_folder(around, category) / f"features-{_name(_plain(settings))}" / "features.h5"
+        path = _study_folder(around, category) / f"features-{_name(content_of(settings))}" / "features.h5"
     return path
 
 
@@ -190,10 +190,6 @@ def _study_folder(around: Surroundings, category: str) -> Path:
     return around.work / around.dataset.name / category / "study"
 
 
-def _plain(settings: BaseModel) -> dict[str, Any]:
-    return settings.model_dump(mode="json")
-
-
 def _recorded(settings: Settings, *, with_extract: bool = False) -> dict[str, Any]:
     """What the figures depend on beside the features: the settings of the stages as their artifacts record them."""
     parts: dict[str, Any] = {"figures_version": FIGURES_VERSION}
@@ -201,7 +197,7 @@ def _recorded(settings: Settings, *, with_extract: bool = False) -> dict[str, An
         model = getattr(settings, stage)
         parts[stage] = None if model is None else recorded(stage, model, device=device_of(model.device))
     if with_extract:
-        parts["extract"] = _plain(settings.extract)
+        parts["extract"] = content_of(settings.extract)
     return parts
 
 
