@@ -11,6 +11,7 @@ from lsfa_cli.commands.running import cache_folder, hand_over
 from lsfa_cli.datasets import open_dataset
 from lsfa_cli.errors import UsageError
 from lsfa_cli.studies import Study, load_study, studies
+from lsfa_cli.wording import counted
 
 EXAMPLES = "Example: lsfa study components --data mvtec3d --root DIR --category cookie --seeds 5"
 
@@ -99,6 +100,7 @@ def command(
     from lsfa_cli.preprocessing.cache import SampleCache
     from lsfa_cli.stages import study as stage
     from lsfa_cli.stages.study_cells import Settings, Surroundings
+    from lsfa_cli.stages.study_estimate import estimate_plan
     from lsfa_cli.tables.formats import FORMATS
     from lsfa_cli.tables.studies import render_study
 
@@ -111,6 +113,8 @@ def command(
     sizes = f"{len(chosen.variant)} variants, {len(categories)} categories, {seeds} seeds"
     session.console.info(f"{name}: {len(planned.cells)} cells ({sizes})")
     if dry_run:
+        waiting, takes = estimate_plan(around, planned, base, session.console, rerun=rerun)
+        session.console.result(f"{name}: would measure {counted(waiting, 'cell')}: {takes}")
         return
     result = stage.run_plan(around, planned, base, session.console, rerun=rerun)
     session.console.info(f"{name}: {result.made} cells measured, {result.found} were there")

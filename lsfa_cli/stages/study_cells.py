@@ -158,11 +158,9 @@ def run_cell(around: Surroundings, one: Cell, features: Path, progress: Progress
 
     A cell that was killed goes on with its finished stages. Its adaptor stays, for other cells that train alike.
     """
-    with open_features(features) as opened:
-        inputs = {"features": opened.artifact.content_hash}
-    settings = _recorded(one.settings)
-    if not rerun and why_outdated(one.figures, "figures", settings=settings, inputs=inputs) is None:
+    if not rerun and is_measured(one, features):
         return False
+    settings, inputs = _made_from(one, features)
     bank_file, scores = (one.folder / f"{name}.h5" for name in ("bank", "scores"))
     if one.settings.adapt is not None and one.adaptor is not None:
         adapt(features, one.adaptor, one.settings.adapt, progress=progress)
@@ -176,6 +174,18 @@ def run_cell(around: Surroundings, one: Cell, features: Path, progress: Progress
         remove(bank_file)
         remove(scores)
     return True
+
+
+def is_measured(one: Cell, features: Path) -> bool:
+    """Whether the figures of a cell are there and up to date with its settings and these features."""
+    settings, inputs = _made_from(one, features)
+    return why_outdated(one.figures, "figures", settings=settings, inputs=inputs) is None
+
+
+def _made_from(one: Cell, features: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """The settings and the inputs that the figures of a cell record."""
+    with open_features(features) as opened:
+        return _recorded(one.settings), {"features": opened.artifact.content_hash}
 
 
 def remove(path: Path) -> None:

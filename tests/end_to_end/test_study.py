@@ -1,6 +1,7 @@
 """Studies by the command line: every one of them runs, goes on where it was, and gives equal tables for equal seeds."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -128,6 +129,9 @@ def test_list_dry_run_and_errors(shared_place: Place) -> None:
     assert all(f"{name}\n    {study.question}" in listed for name, study in studies().items())
     planned = shared_place.lsfa("study", "choices", "--dry-run", "--seeds", "3")
     assert "84 cells (14 variants, 2 categories, 3 seeds)" in planned.stderr
+    assert re.fullmatch(
+        r"choices: would measure \d+ cells: about \d+ (s|min), [\d.]+ [MG]B of memory\n", planned.stdout
+    )
     assert "Did you mean 'components'" in shared_place.lsfa("study", "component", expect=2).stderr
     assert "which study?" in shared_place.lsfa("study", expect=2).stderr
     assert "unknown format" in shared_place.lsfa("study", "own.toml", "--format", "html", expect=2).stderr
