@@ -26,7 +26,7 @@ from lsfa_cli.training_batches import shared_positions, shared_rows
 MLP_RATIO = 4
 HEAD_WIDTH = 256
 TEMPERATURE = 1.0
-_ROWS = 1024  # image patches that are compared with all 3D patches at a time
+CONTRAST_ROWS = 1024  # image patches that are compared with all 3D patches at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +79,14 @@ def fusion_contrast(rgb: Tensor, xyz: Tensor) -> Tensor:
     rgb, xyz = functional.normalize(rgb, dim=1), functional.normalize(xyz, dim=1)
     parts = [
         checkpoint(
-            _cross_entropy, rgb[first : first + _ROWS], xyz, first, use_reentrant=False, preserve_rng_state=False
+            _cross_entropy,
+            rgb[first : first + CONTRAST_ROWS],
+            xyz,
+            first,
+            use_reentrant=False,
+            preserve_rng_state=False,
         )
-        for first in range(0, len(rgb), _ROWS)
+        for first in range(0, len(rgb), CONTRAST_ROWS)
     ]
     return 2 * TEMPERATURE * torch.stack(parts).sum() / len(rgb)
 

@@ -14,6 +14,8 @@ from lsfa_cli.artifacts.adaptor import BTF, UFF
 from lsfa_cli.artifacts.features import NO_GRID, Features
 from lsfa_cli.collapse_guard import GUARD_PATCHES, GUARD_SAMPLES
 from lsfa_cli.coreset import coreset_count
+from lsfa_cli.fused_features import CONTRAST_ROWS, HEAD_WIDTH
+from lsfa_cli.fused_features import MLP_RATIO as FUSION_MLP_RATIO
 from lsfa_cli.samples import MODALITIES, SPLITS, Modality, Split
 from lsfa_cli.settings import AdaptSettings, BankSettings
 
@@ -25,6 +27,7 @@ PICK = 600  # operations a pick and point of the greedy coreset, beside its prod
 READ_BYTES = 12  # bytes moved to read one value of a float16 feature and to standardise it
 STATISTICS_BYTES = 40  # bytes moved to measure mean and deviation, a value
 ACTIVATIONS = 18  # numbers a value of a patch that an encoder layer keeps for its gradient
+PAIRED_BYTES = 600  # bytes moved a row and value by a step of CFM or M3DM on one sample
 WEIGHT_COPIES = 6  # a weight, its gradient, two moments of AdamW, the last good state and the one in the making
 BANK_COPIES = 4  # entries of a bank, distinct entries, faiss's copy, and one while distinct ones are found
 
@@ -124,7 +127,7 @@ def training_cost(sizes: Sizes, settings: AdaptSettings) -> Cost:
         capacity = min(settings.local_bank_size, count * (samples + batch * steps))
         average = min(settings.local_bank_size, count * (samples + batch * steps / 2))
         activations = FLOAT32 * batch * min(patches.most, settings.largest_sample) * size * ACTIVATIONS
-        moved = 4 * activations + 3 * FLOAT32 * batch * count * average
+        moved = 2 * activations + 2 * FLOAT32 * batch * count * average
         step = forward.times(3 * batch) + Cost(2.0 * batch * count * average * size, moved, activations)
         guarding = forward.times(GUARD_SAMPLES) + Cost(GUARD * GUARD_PATCHES**2 * size)
         total += Cost(moved=STATISTICS_BYTES * samples * count * size) + forward.times(samples if steps else 0)
@@ -147,17 +150,37 @@ def _contrast_cost(sizes: Sizes, settings: AdaptSettings) -> Cost:
 def method_cost(sizes: Sizes, settings: AdaptSettings) -> Cost:
     """Training of another method: CFM's networks, M3DM's fused features; BTF only measures deviations."""
     values = sum(patches.mean * patches.dimension for patches in sizes.patches.values())
-    rows = min(patches.mean for patches in sizes.patches.values())
-    width = sum(patches.dimension for patches in sizes.patches.values())
     measuring = Cost(moved=STATISTICS_BYTES * sizes.of("train") * values)
     if settings.method == BTF:
         return measuring
-    epochs, batch = settings.cfm_epochs, settings.cfm_batch_size
-    if settings.method == UFF:
-        epochs, batch = settings.uff_epochs, settings.uff_batch_size
-    each = Cost(3 * 2.0 * rows * 3 * width**2, READ_BYTES * values + 40 * FLOAT32 * rows * width)
-    held = 3 * FLOAT32 * WEIGHT_COPIES * width**2 + batch * FLOAT32 * rows * width * ACTIVATIONS
-    return measuring + each.times(epochs * sizes.of("train")).beside(held)
+    return measuring + (_fusion_cost if settings.method == UFF else _mapping_cost)(sizes, settings)
+
+
+def _mapping_cost(sizes: Sizes, settings: AdaptSettings) -> Cost:
+    """CFM: two networks of three linear layers, as wide inside as the mean of both modalities; big: seven."""
+    rows = min(patches.mean for patches in sizes.patches.values())
+    width = sum(patches.dimension for patches in sizes.patches.values())
+    layers = 7 if settings.cfm_network == "big" else 3
+    each = Cost(3 * 2.0 * rows * layers * width**2 / 2, PAIRED_BYTES * rows * width)
+    held = FLOAT32 * (WEIGHT_COPIES * layers * width**2 / 2 + settings.cfm_batch_size * rows * width * ACTIVATIONS)
+    return each.times(settings.cfm_epochs * sizes.of("train")).beside(held)
+
+
+def _fusion_cost(sizes: Sizes, settings: AdaptSettings) -> Cost:
+    """M3DM: two blocks, and the contrast of all rows of a batch with all, which is computed twice for its gradient."""
+    batch = min(settings.uff_batch_size, sizes.of("train"))
+    rows = batch * min(patches.mean for patches in sizes.patches.values())
+    width = sum(patches.dimension for patches in sizes.patches.values())
+    weights = sum(
+        2 * FUSION_MLP_RATIO * patches.dimension**2 + patches.dimension * HEAD_WIDTH
+        for patches in sizes.patches.values()
+    )
+    contrast = rows**2 * (4 * 2.0 * HEAD_WIDTH + 3 * EXPONENTIAL)
+    step = Cost(3 * 2.0 * rows * weights + contrast, PAIRED_BYTES * rows * width + 8 * FLOAT32 * rows**2)
+    held = FLOAT32 * (
+        WEIGHT_COPIES * weights + rows * (ACTIVATIONS * width + 6 * HEAD_WIDTH) + 10 * CONTRAST_ROWS * rows
+    )
+    return step.times(settings.uff_epochs * math.ceil(sizes.of("train") / batch)).beside(held)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ MEASURED_SECONDS = 0.2
 MOVED_BYTES = 2**25  # read and written, far beyond most caches
 PROGRAM_BYTES = 600_000_000  # what Python and the packages of a stage take where the system does not tell
 LATER_BYTES = 150_000_000  # of packages that are imported while a stage works
-START_SECONDS = 1.0  # of a stage: files opened, hashed and written
+START_SECONDS = 2.0  # of a stage: packages imported, files opened, hashed and written
 
 
 @dataclass(frozen=True)
