@@ -102,6 +102,16 @@ class ExtractSettings(StageSettings):
         "bf16 where processor or GPU have matrix units for it. Other backbones compute in fp32.",
     )
     light: int = Field(4, ge=0, le=5, description="Which light of eyecandies; published figures use 4.")
+    pasted: int = Field(
+        0,
+        ge=0,
+        description="Also store features of so many versions of every training and validation sample with a defect "
+        "pasted in, never of test samples. lsfa data paste shows such defects.",
+    )
+
+    def without_effect(self) -> set[str]:
+        """Nothing pasted is not recorded: features made when there was no choice stay up to date."""
+        return set() if self.pasted else {"pasted"}
 
 
 class AdaptSettings(StageSettings):

@@ -18,10 +18,11 @@ from lsfa_cli.samples import MODALITIES, BoolArray, FloatArray, Modality, PatchF
 class SplitFeatures:
     """The samples of one split; indexing reads one sample's patches, so a split never lies in memory whole.
 
-    chosen: the places of the samples to take; None takes all.
+    split: "train", "validation" or "test", or another group of the artifact that is laid out as they are. chosen: the
+    places of the samples to take; None takes all.
     """
 
-    def __init__(self, artifact: Artifact, split: Split, chosen: NDArray[np.int64] | None = None) -> None:
+    def __init__(self, artifact: Artifact, split: str, chosen: NDArray[np.int64] | None = None) -> None:
         self._artifact = artifact
         self._split = split
         names, defects = artifact.text(f"{split}/names"), artifact.text(f"{split}/defects")
@@ -105,6 +106,11 @@ class Features:
         if count is not None and count < total:
             self._training = np.sort(np.random.default_rng(seed).choice(total, count, replace=False))
 
+    @property
+    def training(self) -> NDArray[np.int64]:
+        """The places of the training samples that are taken."""
+        return np.arange(len(SplitFeatures(self.artifact, "train"))) if self._training is None else self._training
+
     def has(self, split: Split) -> bool:
         """Whether the split is there."""
         return f"{split}/names" in self.artifact
@@ -167,7 +173,37 @@ class Layout:
     dimension: int
 
 
-class SplitWriter:
+class PatchWriter:
+    """Writes the patches of `count` samples under a group of the artifact, in order. `close` at the end."""
+
+    def __init__(self, writer: ArtifactWriter, group: str, count: int, layouts: Mapping[Modality, Layout]) -> None:
+        self._writer, self._group = writer, group
+        self._offsets = [0]
+        self._rgb = self._valid = None
+        self._values: GrowingRows | None = None
+        if (rgb := layouts.get("rgb")) is not None:
+            self._rgb = writer.reserve(f"{group}/rgb", (count, rgb.grid**2, rgb.dimension))
+        if (xyz := layouts.get("xyz")) is not None:
+            self._values = writer.growing(f"{group}/xyz/values", xyz.dimension)
+            self._valid = writer.reserve(f"{group}/xyz/valid", (count, xyz.grid**2))
+
+    def patches(self, index: int, patches: Mapping[Modality, PatchFeatures]) -> None:
+        """Write the features of sample `index`; samples come in order."""
+        if self._rgb is not None:
+            self._rgb[index] = patches["rgb"].values.astype(np.float16)
+        if self._values is not None and self._valid is not None:
+            self._values.append(patches["xyz"].values.astype(np.float16))
+            self._valid[index] = patches["xyz"].valid
+            self._offsets.append(self._offsets[-1] + len(patches["xyz"].values))
+        self._writer.check()
+
+    def close(self) -> None:
+        """Write what is known only at the end."""
+        if self._values is not None:
+            self._writer.write(f"{self._group}/xyz/offsets", self._offsets)
+
+
+class SplitWriter(PatchWriter):
     """Writes one split, sample by sample, in the order of its records."""
 
     def __init__(
@@ -179,35 +215,17 @@ class SplitWriter:
         picture_size: int,
     ) -> None:
         count = len(records)
-        _write_records(writer, split, records)
-        self._offsets = [0]
-        self._writer = writer
-        self._split = split
-        self._rgb = self._valid = self._masks = self._images = self._depths = None
+        write_records(writer, split, records)
+        super().__init__(writer, split, count, layouts)
+        self._masks = self._images = self._depths = None
         self._masked = np.ones(count, dtype=bool)
-        self._values: GrowingRows | None = None
-        if (rgb := layouts.get("rgb")) is not None:
-            self._rgb = writer.reserve(f"{split}/rgb", (count, rgb.grid**2, rgb.dimension))
-        if (xyz := layouts.get("xyz")) is not None:
-            self._values = writer.growing(f"{split}/xyz/values", xyz.dimension)
-            self._valid = writer.reserve(f"{split}/xyz/valid", (count, xyz.grid**2))
         if split == "test":
             square = (count, picture_size, picture_size)
             self._masks = writer.reserve("test/masks", square, compress=True)
-            if rgb is not None:
+            if "rgb" in layouts:
                 self._images = writer.reserve("test/pictures/rgb", (*square, 3), compress=True)
-            if xyz is not None:
+            if "xyz" in layouts:
                 self._depths = writer.reserve("test/pictures/depth", square, compress=True)
-
-    def patches(self, index: int, patches: Mapping[Modality, PatchFeatures]) -> None:
-        """Write the features of sample `index`; samples come in order."""
-        if self._rgb is not None:
-            self._rgb[index] = patches["rgb"].values.astype(np.float16)
-        if self._values is not None and self._valid is not None:
-            self._values.append(patches["xyz"].values.astype(np.float16))
-            self._valid[index] = patches["xyz"].valid
-            self._offsets.append(self._offsets[-1] + len(patches["xyz"].values))
-        self._writer.check()
 
     def pictures(
         self, index: int, mask: BoolArray | None, image: NDArray[np.uint8] | None, depth: NDArray[np.uint8] | None
@@ -224,8 +242,7 @@ class SplitWriter:
 
     def close(self) -> None:
         """Write what is known only at the end."""
-        if self._values is not None:
-            self._writer.write(f"{self._split}/xyz/offsets", self._offsets)
+        super().close()
         if not self._masked.all():
             self._writer.write("test/masked", self._masked)
 
@@ -239,7 +256,7 @@ class CloudWriter:
     def __init__(
         self, writer: ArtifactWriter, split: Split, records: Sequence[SampleRecord], dimension: int, picture_size: int
     ) -> None:
-        _write_records(writer, split, records)
+        write_records(writer, split, records)
         self._writer, self._split, self._size = writer, split, picture_size
         self._count = len(records)
         self._values = writer.growing(f"{split}/xyz/values", dimension)
@@ -288,7 +305,8 @@ class CloudWriter:
             self._writer.write("test/points/offsets", self._points)
 
 
-def _write_records(writer: ArtifactWriter, split: Split, records: Sequence[SampleRecord]) -> None:
+def write_records(writer: ArtifactWriter, split: str, records: Sequence[SampleRecord]) -> None:
+    """Write what the records of a split, or of another group of samples, say."""
     writer.write(f"{split}/names", [record.name for record in records])
     writer.write(f"{split}/labels", [record.label for record in records])
     writer.write(f"{split}/defects", [record.defect for record in records])

@@ -62,6 +62,16 @@ def _samples(split: str, required: bool) -> tuple[DataSet, ...]:
     )
 
 
+def _pasted(split: str) -> tuple[DataSet, ...]:
+    """Versions of a split's samples with a defect pasted in, laid out as a split; `defects` are the kinds."""
+    group = f"pasted/{split}"
+    return (
+        *_samples(group, False),
+        DataSet(f"{group}/originals", ("n",), "int64", f"which {split} sample each was made from", False),
+        DataSet(f"{group}/masks", ("n", "S", "S"), "bool", "pixels that the pasted defect touches", False),
+    )
+
+
 FEATURES = Schema(
     "features",
     2,
@@ -80,6 +90,8 @@ FEATURES = Schema(
         DataSet("test/points/offsets", ("n+1",), "int64", "cloud i has the points from offsets[i] on", False),
         DataSet("test/points/defect", ("P",), "bool", "cloud: points on a defect, in the file's order", False),
         DataSet("test/points/group", ("P",), "int32", "cloud: nearest group, counted within its sample", False),
+        *_pasted("train"),
+        *_pasted("validation"),
     ),
     {
         "dataset": "name of the data set",

@@ -24,6 +24,14 @@ from lsfa_cli.preprocessing.cache import SampleCache, dataset_digest
 from lsfa_cli.samples import SPLITS, Modality, PreparedSample, SampleRecord
 from lsfa_cli.settings import ExtractSettings
 from lsfa_cli.stages.extract_clouds import extract_clouds
+from lsfa_cli.stages.extract_pasted import (
+    PastedBatches,
+    pasted_settings,
+    pasted_work,
+    plan_pasted,
+    refuse_pasted_clouds,
+    write_pasted,
+)
 from lsfa_cli.stages.finite import require_finite
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.progress import Advance, Progress
@@ -55,12 +63,14 @@ def extract(
     """
     modalities = chosen_modalities(dataset, category, settings.modality)
     if isinstance(dataset, CloudDataset):
+        refuse_pasted_clouds(dataset, settings)
         return extract_clouds(dataset, category, out, settings, cache=cache, jobs=jobs, mode=mode, progress=progress)
     if not isinstance(dataset, RasterDataset):
         raise TypeError(f"{dataset.name} has neither images nor point clouds")
     records = dataset.records(category)
     options = preprocess_options(settings, dataset.recipe(category))
     device = device_of(settings.device)
+    pasted = plan_pasted(dataset, records, settings, options, modalities)
 
     def write(writer: ArtifactWriter, progress: Progress) -> str:
         backbones = {modality: _backbone(modality, settings, device) for modality in modalities}
@@ -73,22 +83,26 @@ def extract(
         writer.attribute("backbones", json.dumps(identities, sort_keys=True))
         source = _Prepared(dataset, options, cache, jobs)
         products = products_in(precision_of(settings.precision, device), device)
-        with progress.track(f"extract {category}", len(records)) as advance, products:
+        with progress.track(f"extract {category}", len(records) + pasted.total) as advance, products:
             for split in SPLITS:
                 chosen = [record for record in records if record.split == split]
                 if chosen:
                     _write_split(writer, chosen, backbones, source, settings.image_size, progress, advance)
+            made = PastedBatches(pasted, dataset, options, cache, jobs, BATCH)
+            write_pasted(writer, made, backbones, settings.image_size, progress, advance)
         for warning in cache.warnings:
             progress.warn(warning)
         widths = ", ".join(f"{m} {b.grid} x {b.grid} x {b.dimension}" for m, b in backbones.items())
-        return f"{len(records)} samples, {widths}"
+        beside = f" and {pasted.total} with pasted defects" if pasted.total else ""
+        return f"{len(records)} samples{beside}, {widths}"
 
     return make(
         out,
         "features",
         settings=recorded(
             "extract", settings.model_copy(update=asdict(options)), device=device, digest=cache.digests.digest
-        ),
+        )
+        | pasted_settings(settings),
         inputs={"dataset": dataset_digest(records, cache.digests.digest)},
         write=write,
         mode=mode,
@@ -102,6 +116,7 @@ def extract(
             read=lambda record: prepared(dataset, record, options, None),
             products=lambda: products_in(precision_of(settings.precision, device), device),
             is_cached=lambda record: cache.holds(cache.key(record, options, dataset.name)),
+            pasted=pasted_work(pasted, dataset, options, cache),
         ),
     )
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from lsfa_cli.backbones.base import Backbone
 from lsfa_cli.samples import PatchFeatures, PreparedSample, SampleRecord
@@ -15,13 +16,37 @@ MEASURED = 4  # samples
 PREPARED_BYTES = 26  # a pixel of a prepared sample: colours, coordinates, and whether they are valid or a defect
 
 
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class MorePreparation(Generic[Item]):
+    """Samples that are made of others and go through the same backbones, such as those with pasted defects.
+
+    read: such a sample from raw files. is_cached: whether it need not be made.
+    """
+
+    items: Sequence[Item]
+    read: Callable[[Item], PreparedSample]
+    is_cached: Callable[[Item], bool]
+
+    def seconds(self, threads: int) -> float:
+        """Of making those that are not cached, measured on a few."""
+        waiting = [item for item in self.items if not self.is_cached(item)]
+        if not waiting:
+            return 0.0
+        chosen = [waiting[index] for index in _spread(len(waiting))]
+        taken, _ = timed(lambda: [self.read(item) for item in chosen])
+        return len(waiting) * taken / len(chosen) / threads
+
+
 @dataclass(frozen=True)
 class SampledRasters:
     """Of images and scans on rasters.
 
     image_size: S, pixels. batch: samples that run together. jobs: threads that read, 0 is one a processor. load: the
     backbones. read: a sample from its raw files. products: the context that they run in. is_cached: whether a sample
-    need not be read.
+    need not be read. pasted: samples with pasted defects, where there are any.
     """
 
     records: Sequence[SampleRecord]
@@ -32,6 +57,7 @@ class SampledRasters:
     read: Callable[[SampleRecord], PreparedSample]
     products: Callable[[], AbstractContextManager[object]]
     is_cached: Callable[[SampleRecord], bool]
+    pasted: MorePreparation[Any] | None = None
 
     def require(self) -> None:
         """Memory depends on the backbone, and not on the number of samples: nothing is known before it runs."""
@@ -49,6 +75,8 @@ class SampledRasters:
         threads = self.jobs or os.cpu_count() or 1
         seconds = START_SECONDS + loading + starting + len(self.records) * running / len(chosen)
         seconds += waiting * reading / len(chosen) / threads
+        if self.pasted is not None:
+            seconds += len(self.pasted.items) * running / len(chosen) + self.pasted.seconds(threads)
         ahead = (3 * self.batch + threads) * PREPARED_BYTES * self.image_size**2
         memory = before + self.batch / len(chosen) * (peak_so_far() - before) + ahead
         return Estimate(seconds, memory, self._sizes(backbones, features))

@@ -1,0 +1,151 @@
+"""Versions with pasted defects in the stage: what takes the place of a kind that finds none, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lsfa_cli.artifacts.features import Layout, open_features, write_records
+from lsfa_cli.artifacts.pasted import PastedFeatures, PastedWriter
+from lsfa_cli.artifacts.store import create
+from lsfa_cli.datasets import open_dataset
+from lsfa_cli.datasets.base import RasterDataset
+from lsfa_cli.datasets.synthetic import generate
+from lsfa_cli.errors import DataError
+from lsfa_cli.pasting import versions as pasted
+from lsfa_cli.pasting.paste import NoPlaceError
+from lsfa_cli.preprocessing.cache import SampleCache
+from lsfa_cli.samples import PatchFeatures, SampleRecord
+from lsfa_cli.settings import ExtractSettings, content_of
+from lsfa_cli.stages.extract import extract, preprocess_options
+from lsfa_cli.stages.extract_pasted import PastedBatches, pasted_settings, plan_pasted
+from lsfa_cli.stages.progress import NoProgress
+from tests.datasets.real3d_trees import write_category
+
+SETTINGS = ExtractSettings(pasted=2, device="cpu", image_size=64, xyz_grid=8)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> RasterDataset:
+    root = tmp_path_factory.mktemp("parts")
+    generate(root, categories=["fitting"], size=96, train=2, validation=1, test_good=1, test_per_defect=1, jobs=1)
+    opened = open_dataset("synthetic", root)
+    assert isinstance(opened, RasterDataset)
+    return opened
+
+
+def batches(dataset: RasterDataset, settings: ExtractSettings = SETTINGS) -> PastedBatches:
+    options = preprocess_options(settings, dataset.recipe("fitting"))
+    planned = plan_pasted(dataset, dataset.records("fitting"), settings, options, ("rgb", "xyz"))
+    return PastedBatches(planned, dataset, options, None, jobs=1, batch=3)
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Kinds that find no place, to be filled by the test."""
+    kinds: set[str] = set()
+    real = pasted.paste
+
+    def paste(scene, kind, generator, *, name=None):  # type: ignore[no-untyped-def]  # as the one it stands for
+        if kind in kinds:
+            raise NoPlaceError(f"no place for {kind}")
+        return real(scene, kind, generator, name=name)
+
+    monkeypatch.setattr(pasted, "paste", paste)
+    return kinds
+
+
+def test_test_samples_are_left_alone(dataset: RasterDataset) -> None:
+    planned = batches(dataset).pasted
+    assert {split: len(found) for split, found in planned.versions.items()} == {"train": 4, "validation": 2}
+    assert planned.total == len(planned.all()) == 6
+    assert all(version.original.split != "test" for version in planned.all())
+
+
+def test_nothing_is_planned_without_pasting(dataset: RasterDataset) -> None:
+    assert batches(dataset, SETTINGS.model_copy(update={"pasted": 0})).pasted.total == 0
+
+
+def test_batches_come_in_order_and_depend_on_no_threads(dataset: RasterDataset) -> None:
+    source = batches(dataset)
+    one = [made for batch in source.batches("train") for made in batch]
+    assert [len(batch) for batch in source.batches("train")] == [3, 1]
+    many = list(map(source.make, source.pasted.versions["train"]))
+    for first, second, version in zip(one, many, source.pasted.versions["train"], strict=True):
+        assert first.record == second.record == version.record
+        assert first.original == version.original
+        assert not first.refused
+        assert np.array_equal(first.sample.rgb, second.sample.rgb)
+
+
+def test_the_next_kind_takes_the_place_of_one_that_finds_none(dataset: RasterDataset, refused: set[str]) -> None:
+    source = batches(dataset)
+    version = source.pasted.versions["train"][0]
+    kinds = list(source.pasted.kinds)
+    after = kinds[(kinds.index(version.kind) + 1) % len(kinds)]
+    last = kinds[(kinds.index(version.kind) + 2) % len(kinds)]
+    refused |= {version.kind, after}
+    made = source.make(version)
+    assert made.refused == (version.kind, after)
+    assert made.record.defect == last
+    assert made.record.name == f"{version.original.name}#{last}-instead-of-{version.kind}-0"
+    assert made.sample.mask is not None
+    assert made.sample.mask.any()
+
+
+def test_a_sample_without_any_place_is_named(dataset: RasterDataset, refused: set[str]) -> None:
+    source = batches(dataset)
+    refused |= set(source.pasted.kinds)
+    version = source.pasted.versions["train"][1]
+    with pytest.raises(DataError, match=version.original.name):
+        source.make(version)
+
+
+def test_kinds_without_a_place_are_told_once(dataset: RasterDataset, refused: set[str], tmp_path: Path) -> None:
+    listener = NoProgress()
+    refused |= {version.kind for version in batches(dataset).pasted.versions["train"]}
+    settings = SETTINGS.model_copy(update={"rgb_backbone": "texture", "xyz_backbone": "surface"})
+    out = tmp_path / "features.h5"
+    outcome = extract(
+        dataset, "fitting", out, settings, cache=SampleCache(tmp_path / "cache"), jobs=1, progress=listener
+    )
+    assert "6 with pasted defects" in outcome.summary
+    told = [warning for warning in listener.warnings if "found no place" in warning]
+    assert len(told) == len({warning.partition(" ")[0] for warning in told}) > 0
+    with open_features(out) as features:
+        assert not refused & set(PastedFeatures(features, "train").defects)
+
+
+def test_unorganized_clouds_are_refused(tmp_path: Path) -> None:
+    write_category(tmp_path / "duck", train=1, test=1)
+    dataset = open_dataset("real3d_ad", tmp_path)
+    with pytest.raises(DataError, match="unorganized clouds") as caught:
+        extract(dataset, "duck", tmp_path / "features.h5", SETTINGS, cache=SampleCache(tmp_path / "cache"))
+    assert "--pasted" in (caught.value.hint or "")
+
+
+def test_features_without_pasting_record_nothing_of_it() -> None:
+    plain = ExtractSettings()
+    assert "pasted" not in content_of(plain)
+    assert pasted_settings(plain) == {}
+    assert content_of(SETTINGS)["pasted"] == 2
+    assert list(pasted_settings(SETTINGS)) == ["pasting_version"]
+
+
+def test_a_writer_wants_exactly_what_it_was_told(tmp_path: Path) -> None:
+    record = SampleRecord("train/good/000#bump-0", "train", "bump", {})
+    patches = {"rgb": PatchFeatures(np.ones((4, 3), dtype=np.float32), np.ones(4, dtype=bool), 2)}
+    mask = np.zeros((8, 8), dtype=bool)
+    with (
+        pytest.raises(ValueError, match="0 of 1"),
+        create(tmp_path / "features.h5", "features", settings={}, inputs={}) as writer,
+    ):
+        PastedWriter(writer, "train", 1, {"rgb": Layout(2, 3)}, 8).close()
+    with create(tmp_path / "features.h5", "features", settings={}, inputs={}) as writer:
+        for split in ("train", "validation", "test"):
+            write_records(writer, split, [record])
+        written = PastedWriter(writer, "train", 1, {"rgb": Layout(2, 3)}, 8)
+        written.add(record, 0, patches, mask)
+        with pytest.raises(ValueError, match="more than 1"):
+            written.add(record, 0, patches, mask)
+        written.close()
