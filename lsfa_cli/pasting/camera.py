@@ -40,8 +40,7 @@ class Camera:
 
     @cached_property
     def _inverse(self) -> Points:
-        inverse: Points = np.linalg.pinv(self.matrix)
-        return inverse
+        return np.asarray(np.linalg.pinv(self.matrix), dtype=np.float64)
 
     @cached_property
     def _parallel(self) -> Points | None:

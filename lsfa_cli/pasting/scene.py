@@ -94,7 +94,8 @@ class Scene:
     @cached_property
     def surroundings(self) -> BoolArray:
         """Pixels (H, W) that are certainly none of the part's, away from its edge."""
-        return ~ndimage.binary_dilation(self.part, iterations=max(int(0.02 * self.size), 2))
+        near: BoolArray = ndimage.binary_dilation(self.part, iterations=max(int(0.02 * self.size), 2))
+        return ~near
 
     @cached_property
     def grain(self) -> float:

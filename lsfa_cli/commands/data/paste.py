@@ -30,9 +30,7 @@ Kinds = Annotated[
 ]  # fmt: skip
 Samples = Annotated[
     int,
-    typer.Option(
-        "--samples", "-n", min=1, max=20, metavar="N", help="Training samples that get each kind."
-    ),
+    typer.Option("--samples", "-n", min=1, max=20, metavar="N", help="Training samples that get each kind."),
 ]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Another seed draws other places, sizes and colours.")]
 Out = Annotated[
