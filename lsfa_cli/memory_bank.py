@@ -1,29 +1,22 @@
 """Memory banks (METHOD 4.3 and 4.4): exact nearest neighbours, patch scores and image scores."""
 
-import contextlib
 import math
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lsfa_cli.coreset import FLOAT32_ROUNDING, FLOAT64_ROUNDING, ExpansionBound, squared_distances
-from lsfa_cli.errors import DataError, MissingDependencyError
+from lsfa_cli.errors import DataError
 from lsfa_cli.samples import BoolArray, PatchFeatures
 
-CANDIDATES = 8  # entries a query that faiss proposes
-QUERY_ROWS = 128  # queries a product in float64 with all entries
+CANDIDATES = 64  # entries a query, or groups of them, that are looked at closely
+GROUP_ROWS = 128  # entries of which one product keeps only the least distance
+BLOCK_ROWS = 2048  # entries a product, a multiple of a group; with so many queries its result stays in the cache
+QUERY_ROWS = 1024  # queries a product
+EXACT_QUERY_ROWS = 128  # queries a product in float64 with all entries
 PAIR_ROWS = 4096  # rows in float64 at a time
-_OPENBLAS_VARIABLE = "OPENBLAS_CORETYPE"
-_OPENBLAS_KERNELS = {  # what to ask of an old OpenBLAS where a new one found the processor to be
-    "Haswell": "Haswell",
-    "SkylakeX": "SkylakeX",
-    "Cooperlake": "SkylakeX",
-    "Sapphirerapids": "SkylakeX",
-}
 _LARGEST_VALUE = 1e15  # of a feature; squared distances of longer vectors may be beyond float32
 
 
@@ -66,23 +59,34 @@ def image_score(distance_worst: float, distances_next: ArrayLike, dimension: int
 class MemoryBank:
     """Patch features of normal samples, entries (M, D) float32, ready to be searched.
 
-    Distances are exact: faiss proposes candidates by float32 products, differences in float64 decide among those that
-    the products' rounding leaves open. Where it leaves more open than faiss proposed, products in float64 with all
-    entries propose. Copies of an entry are searched once. Raises `MissingDependencyError` when faiss is not installed.
+    Distances are exact: products in float32 give the least of each group of entries; the groups that the products'
+    rounding leaves open are looked at closely, and differences in float64 decide among their entries. Where the
+    rounding leaves too much open, products in float64 with all entries take the place of those in float32.
+    Copies of an entry are searched once. Takes memory for one more copy of the entries.
     """
 
     def __init__(self, entries: ArrayLike) -> None:
         self.entries = _finite_rows(entries, "bank entries")
         if not self.entries.size:
             raise ValueError(f"a memory bank needs entries of shape (M, D), got {self.entries.shape}")
-        faiss = _import_faiss()
         self._bound = ExpansionBound(self.dimension, FLOAT32_ROUNDING)
         # Distances do not depend on the origin, their rounding does.
         self._centre = self.entries.mean(axis=0, dtype=np.float64)
         self._first, self._group = _distinct_rows(self.entries)
-        self._rows, self._norm = self._centred(self.entries[self._first])
-        self._index = faiss.IndexFlatL2(self.dimension)
-        self._index.add(self._rows)
+        self._rows = self._search_rows()
+
+    def _search_rows(self) -> NDArray[np.float32]:
+        """The distinct entries b relative to the mean, with |b|^2 beside them, filled up to whole groups.
+
+        One product with (-2 a, 1) is then |b|^2 - 2 a.b, infinite for what fills up.
+        """
+        rows = np.zeros((-(-len(self._first) // GROUP_ROWS) * GROUP_ROWS, self.dimension + 1), dtype=np.float32)
+        rows[len(self._first) :, -1] = np.inf
+        for first in range(0, len(self._first), PAIR_ROWS):
+            part = slice(first, min(first + PAIR_ROWS, len(self._first)))
+            rows[part, :-1] = self.entries[self._first[part]] - self._centre
+            rows[part, -1] = np.einsum("ij,ij->i", rows[part, :-1], rows[part, :-1])
+        return rows
 
     @property
     def dimension(self) -> int:
@@ -137,33 +141,75 @@ class MemoryBank:
             )
         return exclude
 
-    def _centred(self, rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Rows relative to the bank's mean, and their squared norms."""
-        centred = np.empty_like(rows)
-        for first in range(0, len(rows), PAIR_ROWS):
-            centred[first : first + PAIR_ROWS] = rows[first : first + PAIR_ROWS] - self._centre
-        return centred, np.einsum("ij,ij->i", centred, centred)
-
     def _nearest(
         self, queries: NDArray[np.float32], exclude: BoolArray | None
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Squared distance and index of the nearest allowed entry of each query."""
+        squared, index = np.empty(len(queries)), np.empty(len(queries), dtype=np.int64)
         entry = self._first if exclude is None else self._first_allowed(exclude)
-        allowed = entry < len(self)
-        rows, norm = self._centred(queries)
-        count = min(len(self._rows), CANDIDATES if exclude is None else 2 * CANDIDATES)
-        approximate, candidates = self._index.search(rows, count)
-        open_, last = allowed[candidates], approximate[:, -1]
-        # The nearest candidate bounds the distance; only those that may be as near are measured.
-        reach = self._bound.upper(np.where(open_, approximate, np.inf).min(axis=1), norm)
-        limit = self._bound.highest_approximation(reach, norm)
-        query, place = np.nonzero(open_ & (approximate <= limit[:, None]))
-        squared, index = self._closest(queries, query, entry[candidates[query, place]])
-        unsettled = np.flatnonzero(last <= limit) if count < len(self._rows) else np.empty(0, dtype=np.int64)
-        for first in range(0, len(unsettled), QUERY_ROWS):
-            some = unsettled[first : first + QUERY_ROWS]
+        for first in range(0, len(queries), QUERY_ROWS):
+            some = slice(first, first + QUERY_ROWS)
+            squared[some], index[some] = self._nearest_of_some(queries[some], entry)
+        return squared, index
+
+    def _nearest_of_some(
+        self, queries: NDArray[np.float32], entry: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """As `_nearest`, for so many queries as one product takes; entry: what each distinct row stands for."""
+        asked = np.ones((len(queries), self.dimension + 1), dtype=np.float32)
+        asked[:, :-1] = queries - self._centre
+        norm = np.einsum("ij,ij->i", asked[:, :-1], asked[:, :-1])
+        asked[:, :-1] *= -2
+        hidden = np.flatnonzero(entry == len(self))
+        least = self._least_of_groups(asked, hidden) + norm
+        # The least of all bounds the distance; only groups and entries that may be as near are looked at.
+        limit = self._bound.highest_approximation(self._bound.upper(least.min(axis=0), norm), norm)
+        near = least <= limit
+        unsettled = np.count_nonzero(near, axis=0) > CANDIDATES
+        near[:, unsettled] = False
+        query, row = self._candidates(asked, norm, limit, near, hidden)
+        many = np.bincount(query, minlength=len(queries)) > CANDIDATES
+        chosen = ~many[query]
+        squared, index = self._closest(queries, query[chosen], entry[row[chosen]])
+        left = np.flatnonzero(unsettled | many)
+        for first in range(0, len(left), EXACT_QUERY_ROWS):
+            some = left[first : first + EXACT_QUERY_ROWS]
             squared[some], index[some] = self._nearest_of_all(queries[some], entry)
         return squared, index
+
+    def _least_of_groups(self, asked: NDArray[np.float32], hidden: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The least |b|^2 - 2 a.b of each group of rows and query, (groups, queries); `hidden` rows have no part."""
+        least = np.empty((len(self._rows) // GROUP_ROWS, len(asked)), dtype=np.float32)
+        space = np.empty((min(BLOCK_ROWS, len(self._rows)), len(asked)), dtype=np.float32)
+        for first in range(0, len(self._rows), BLOCK_ROWS):
+            rows = self._rows[first : first + BLOCK_ROWS]
+            products = np.matmul(rows, asked.T, out=space[: len(rows)])
+            begin, end = np.searchsorted(hidden, (first, first + len(rows)))
+            products[hidden[begin:end] - first] = np.inf
+            groups = slice(first // GROUP_ROWS, (first + len(rows)) // GROUP_ROWS)
+            products.reshape(-1, GROUP_ROWS, len(asked)).min(axis=1, out=least[groups])
+        return least
+
+    def _candidates(
+        self,
+        asked: NDArray[np.float32],
+        norm: NDArray[np.float32],
+        limit: NDArray[np.float64],
+        near: BoolArray,
+        hidden: NDArray[np.int64],
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Pairs of query and row, of the groups `near` (groups, queries), as near as the limit, approximately."""
+        queries, rows = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+        for group in np.flatnonzero(near.any(axis=1)):
+            some = np.flatnonzero(near[group])
+            first = group * GROUP_ROWS
+            products = asked[some] @ self._rows[first : first + GROUP_ROWS].T
+            place, row = np.nonzero(products + norm[some, None] <= limit[some, None])
+            queries.append(some[place])
+            rows.append(row + first)
+        query, row = np.concatenate(queries), np.concatenate(rows)
+        allowed = ~np.isin(row, hidden)
+        return query[allowed], row[allowed]
 
     def _nearest_of_all(
         self, queries: NDArray[np.float32], entry: NDArray[np.int64]
@@ -206,16 +252,17 @@ class MemoryBank:
 
     def _first_allowed(self, exclude: BoolArray) -> NDArray[np.int64]:
         """For each distinct row the lowest entry that is not excluded, M where there is none."""
-        first = np.full(len(self._rows), len(self))
+        first = np.full(len(self._first), len(self))
         allowed = np.flatnonzero(~exclude)
         np.minimum.at(first, self._group[allowed], allowed)
         return first
 
     def _following(self, entry: int, exclude: BoolArray | None) -> NDArray[np.int64]:
         """The two entries nearest to `entry`, itself and excluded ones left out, copies of it not; fewer if no more."""
-        group = self._group[entry]
-        norm = self._norm[group]
-        approximate = (self._norm - 2 * (self._rows @ self._rows[group]) + norm)[self._group]
+        own = self._rows[self._group[entry]]
+        norm = own[-1]
+        asked = np.append(-2 * own[:-1], np.float32(1))
+        approximate = (self._rows[: len(self._first)] @ asked + norm)[self._group]
         approximate[entry] = np.inf
         if exclude is not None:
             approximate[exclude] = np.inf
@@ -240,39 +287,27 @@ def _finite_rows(features: ArrayLike, name: str) -> NDArray[np.float32]:
 
 def _distinct_rows(rows: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The first index of each row that differs in a byte from all before, and which of those rows each row is."""
-    whole = rows.view(f"V{rows.shape[1] * rows.itemsize}").ravel()
-    _, first, group = np.unique(whole, return_index=True, return_inverse=True)
-    return first, group.ravel()
+    words = rows.view(np.uint32)
+    _, first, group = np.unique(_fingerprints(words), return_index=True, return_inverse=True)
+    same = all(
+        np.array_equal(words[part], words[first[group[part]]])
+        for part in (slice(start, start + PAIR_ROWS) for start in range(0, len(rows), PAIR_ROWS))
+    )
+    if not same:  # two rows share a fingerprint
+        whole = rows.view(f"V{rows.shape[1] * rows.itemsize}").ravel()
+        _, first, group = np.unique(whole, return_index=True, return_inverse=True)
+    order = np.argsort(first)  # as the rows come, so that those of one sample stay together
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[group.ravel()]
 
 
-def _import_faiss() -> Any:
-    with _openblas_told_the_processor():
-        try:
-            import faiss
-        except ImportError as error:
-            raise MissingDependencyError(
-                "memory banks are searched with faiss, which is not installed",
-                hint="Install it with: pip install faiss-cpu, or pip install faiss-gpu for NVIDIA GPUs.",
-            ) from error
-    return faiss
-
-
-@contextlib.contextmanager
-def _openblas_told_the_processor() -> Iterator[None]:
-    """Let an OpenBLAS that is loaded inside the block use the kernels that NumPy's own OpenBLAS chose.
-
-    The wheels of faiss-cpu bring OpenBLAS 0.3.15, which does not know newer Intel processors and takes them for one
-    without AVX: a search is then four times slower. It reads this variable once, while it is loaded.
-    """
-    from threadpoolctl import threadpool_info  # type: ignore[import-untyped]  # ships no types; scikit-learn brings it
-
-    found = {library["architecture"] for library in threadpool_info() if library["internal_api"] == "openblas"}
-    kernels = {_OPENBLAS_KERNELS.get(name) for name in found}
-    if len(kernels) != 1 or None in kernels or _OPENBLAS_VARIABLE in os.environ:
-        yield
-        return
-    os.environ[_OPENBLAS_VARIABLE] = str(kernels.pop())
-    try:
-        yield
-    finally:
-        del os.environ[_OPENBLAS_VARIABLE]
+def _fingerprints(words: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """A number (M,) of each row of words (M, D), equal for equal rows and hardly ever for others."""
+    factors = np.random.default_rng(0).integers(1, 2**63, words.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    found = np.empty(len(words), dtype=np.uint64)
+    for start in range(0, len(words), PAIR_ROWS):
+        part = words[start : start + PAIR_ROWS].astype(np.uint64)
+        part ^= part >> np.uint64(15)
+        found[start : start + PAIR_ROWS] = (part * factors).sum(axis=1, dtype=np.uint64)
+    return found

@@ -1,6 +1,5 @@
 """Memory banks against the reference, brute force in float64, and the ways in which a bank can be awkward."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsfa_cli import memory_bank
-from lsfa_cli.errors import DataError, MissingDependencyError
+from lsfa_cli.errors import DataError
 from lsfa_cli.memory_bank import MemoryBank, image_score
 from lsfa_cli.samples import PatchFeatures
 
@@ -97,7 +96,7 @@ def test_search_is_exact_far_from_the_origin() -> None:
 def test_a_bank_row_is_at_distance_zero_and_ties_take_the_lowest_index() -> None:
     entries = normal(4, 200, 8) + 100.0
     entries[100:] = entries[:100]
-    entries[150:] = entries[7]  # 51 copies of row 7, more than faiss proposes
+    entries[150:] = entries[7]  # 51 copies of row 7
     found = MemoryBank(entries).search(entries)
     np.testing.assert_array_equal(found.distance, 0.0)
     np.testing.assert_array_equal(found.index, np.r_[0:100, 0:50, [7] * 50])
@@ -147,7 +146,7 @@ def test_score_equals_the_plain_twin() -> None:
 
 
 def test_excluded_entries_are_no_neighbours() -> None:
-    # Half of the bank are near copies of the queries: all that faiss proposes is excluded.
+    # Most of the bank are near copies of the queries, and excluded.
     queries = normal(7, 49, 12)
     own = np.concatenate([queries + 1e-3 * normal(seed, 49, 12) for seed in range(20)])
     others = normal(99, 300, 12)
@@ -265,49 +264,54 @@ def test_bad_input_is_refused() -> None:
             MemoryBank(spoiled)
 
 
-def test_missing_faiss_names_both_extras(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(MissingDependencyError) as caught:
-        MemoryBank(np.zeros((2, 2)))
-    assert "pip install faiss-cpu" in str(caught.value)
-    assert "faiss-gpu" in str(caught.value)
-
-
-def test_faiss_and_scikit_learn_are_imported_only_when_needed() -> None:
+def test_scikit_learn_and_torch_are_imported_only_when_needed() -> None:
     modules = "lsfa_cli.memory_bank, lsfa_cli.coreset, lsfa_cli.fusion, lsfa_cli.metrics, lsfa_cli.maps"
     code = f"import sys, {modules}; print([name for name in ('faiss', 'sklearn', 'torch') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_faiss_gets_the_kernels_of_this_processor() -> None:
-    # Wheels of faiss bring an OpenBLAS that takes newer processors for very old ones, unless it is told.
-    code = """
-import os
-from threadpoolctl import threadpool_info
-def cores(): return {library["architecture"] for library in threadpool_info() if library["internal_api"] == "openblas"}
-import numpy
-before = cores()
-from lsfa_cli.memory_bank import MemoryBank
-MemoryBank(numpy.zeros((2, 2)))
-print("OPENBLAS_CORETYPE" in os.environ, "Prescott" in cores() - before)
-"""
-    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout.split() == ["False", "False"]
+def test_rows_of_one_fingerprint_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = normal(17, 300, 5)
+    entries[200:] = entries[:100]
+    expected = MemoryBank(entries).search(entries)
+    monkeypatch.setattr(memory_bank, "_fingerprints", lambda words: words[:, 0] % np.uint64(3))
+    found = MemoryBank(entries).search(entries)
+    np.testing.assert_array_equal(found.index, expected.index)
+    np.testing.assert_array_equal(found.index, np.r_[0:200, 0:100])
 
 
-def test_a_kernel_that_the_user_chose_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
-    with memory_bank._openblas_told_the_processor():
-        assert os.environ["OPENBLAS_CORETYPE"] == "Haswell"
-    assert os.environ["OPENBLAS_CORETYPE"] == "Haswell"
+def test_more_entries_than_a_group_and_a_block() -> None:
+    entries, queries = normal(18, 5000, 12), normal(19, 70, 12)
+    exclude = np.random.default_rng(20).random(5000) < 0.4
+    distance, index = plain_search(entries, queries, exclude)
+    bank = MemoryBank(entries)
+    squared, found = bank._nearest(queries, exclude)
+    np.testing.assert_array_equal(found, index)
+    np.testing.assert_allclose(np.sqrt(squared), distance, rtol=1e-12)
+
+
+@pytest.mark.parametrize("candidates", [0, 1, 64])
+def test_what_rounding_leaves_open_is_settled_in_float64(candidates: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Narrow clusters far from the centre: float32 products cannot tell their points apart.
+    rng = np.random.default_rng(21)
+    centers = 100.0 * rng.standard_normal((8, 20))
+    points = (centers[rng.integers(0, 8, 1100)] + 1e-2 * rng.standard_normal((1100, 20))).astype(np.float32)
+    entries, queries = points[:1000], points[1000:]
+    monkeypatch.setattr(memory_bank, "CANDIDATES", candidates)
+    distance, index = plain_search(entries, queries)
+    found = MemoryBank(entries).search(queries)
+    np.testing.assert_array_equal(found.index, index)
+    np.testing.assert_allclose(found.distance, distance, rtol=1e-6)
 
 
 def test_queries_in_pieces_equal_queries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     entries = np.random.default_rng(15).integers(-1, 2, (300, 5)).astype(np.float32) + 64.0
     queries = np.random.default_rng(16).integers(-2, 3, (400, 5)).astype(np.float32) + 64.0
-    monkeypatch.setattr(memory_bank, "QUERY_ROWS", 7)
+    monkeypatch.setattr(memory_bank, "QUERY_ROWS", 37)
+    monkeypatch.setattr(memory_bank, "EXACT_QUERY_ROWS", 7)
+    monkeypatch.setattr(memory_bank, "GROUP_ROWS", 4)
+    monkeypatch.setattr(memory_bank, "BLOCK_ROWS", 16)
     monkeypatch.setattr(memory_bank, "PAIR_ROWS", 11)
     found = MemoryBank(entries).search(queries)
     distance, index = plain_search(entries, queries)
