@@ -106,7 +106,8 @@ class ExtractSettings(StageSettings):
         0,
         ge=0,
         description="Also store features of so many versions of every training and validation sample with a defect "
-        "pasted in, never of test samples. lsfa data paste shows such defects.",
+        "pasted in, never of test samples: adapt --objective pasted learns from them. lsfa data paste shows such "
+        "defects.",
     )
 
     def without_effect(self) -> set[str]:
@@ -114,18 +115,9 @@ class ExtractSettings(StageSettings):
         return set() if self.pasted else {"pasted"}
 
 
-class AdaptSettings(StageSettings):
-    """Adaptors, losses and training (METHOD 3), or another method's training in their place."""
+class LearningSettings(StageSettings):
+    """LSFA's losses and the training loop, whatever learns by them."""
 
-    method: Literal["lsfa", "cfm", "uff", "btf"] = Field(
-        "lsfa",
-        description="What is trained: adaptors (lsfa), networks that predict each modality from the other (cfm), "
-        "M3DM's fused features for a third bank (uff), or nothing, for a bank of both features side by side (btf).",
-    )
-    adaptor: str = Field("encoder_1", description="Adaptor (Table 7): linear, conv1x1, encoder_1, encoder_2.")
-    start: Literal["identity", "random"] = Field(
-        "identity", description="Initial weights: identity gives the backbone's features before training."
-    )
     losses: str = Field(
         "L_LA,L_GA,L_LC,L_GC", description="Loss terms in use, by comma: L_LA, L_GA (CLC), L_LC, L_GC (IFC)."
     )
@@ -146,20 +138,39 @@ class AdaptSettings(StageSettings):
     local_bank_size: int = Field(50_000, ge=1, description="Patches kept in the local training bank (Eq. 7).")
     global_bank_size: int = Field(100, ge=1, description="Prototypes kept in the global training bank (Eq. 7).")
     head_dimension: int = Field(512, ge=1, description="Output width of the projection heads.")
-    steps: int = Field(100, ge=0, description="Training steps; 0 leaves the adaptor as it starts.")
+    steps: int = Field(100, ge=0, description="Training steps; 0 leaves what would learn as it starts.")
     train_samples: int | None = Field(
         None, ge=1, description="Train on so many samples, drawn by the seed. Default: all."
     )
     batch_size: int = Field(8, ge=1, description="Samples a step.")
-    largest_sample: int = Field(
-        4096, ge=1, description="With one modality, larger samples (clouds) train by a subset of so many patches."
-    )
-    learning_rate: float = Field(3e-4, gt=0, description="Peak learning rate of AdamW.")
     gradient_clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
     guard_interval: int = Field(5, ge=1, description="Steps between checks of the collapse guard.")
     guard_rank_ratio: float = Field(
         0.5, ge=0, le=1, description="Training stops when the effective rank falls below this share of its start."
     )
+
+
+class _AdaptorSettings(StageSettings):
+    """What comes first in the settings of `adapt`: pydantic puts the fields of the last base before those of others."""
+
+    method: Literal["lsfa", "cfm", "uff", "btf"] = Field(
+        "lsfa",
+        description="What is trained: adaptors (lsfa), networks that predict each modality from the other (cfm), "
+        "M3DM's fused features for a third bank (uff), or nothing, for a bank of both features side by side (btf).",
+    )
+    adaptor: str = Field("encoder_1", description="Adaptor (Table 7): linear, conv1x1, encoder_1, encoder_2.")
+    start: Literal["identity", "random"] = Field(
+        "identity", description="Initial weights: identity gives the backbone's features before training."
+    )
+
+
+class AdaptSettings(LearningSettings, _AdaptorSettings):
+    """Adaptors, losses and training (METHOD 3), or another method's training in their place."""
+
+    largest_sample: int = Field(
+        4096, ge=1, description="With one modality, larger samples (clouds) train by a subset of so many patches."
+    )
+    learning_rate: float = Field(3e-4, gt=0, description="Peak learning rate of AdamW.")
     precision: PrecisionChoice = Field(
         "auto",
         description="Type of matrix products: fp32, bf16 (of training, and those that the search for nearest entries "
@@ -175,6 +186,22 @@ class AdaptSettings(StageSettings):
     uff_epochs: int = Field(3, ge=0, description="Epochs of M3DM's fused features; 0 leaves them as they start.")
     uff_batch_size: int = Field(16, ge=1, description="Samples a step of M3DM's fused features.")
     uff_learning_rate: float = Field(3e-3, gt=0, description="Peak learning rate of M3DM's AdamW.")
+    objective: Literal["lsfa", "pasted", "lsfa+pasted", "none"] = Field(
+        "lsfa",
+        description="What the method lsfa trains: adaptors (lsfa), discriminators that tell patches with pasted "
+        "defects from others (pasted; needs extract --pasted), both, or nothing.",
+    )
+    leave_out: str = Field(
+        "", description="Kinds of pasted defects that discriminators do not learn from, by comma, as in hole,scratch."
+    )
+    pasted_steps: int = Field(2000, ge=1, description="Training steps of a discriminator.")
+    pasted_batch_size: int = Field(512, ge=4, description="Patches a step, one touched to three untouched ones.")
+    pasted_width: int = Field(128, ge=1, description="Width of a discriminator's two hidden layers.")
+    pasted_dropout: float = Field(0.2, ge=0, lt=1, description="Share of hidden values that dropout sets to 0.")
+    pasted_learning_rate: float = Field(1e-3, gt=0, description="Peak learning rate of a discriminator's AdamW.")
+    pasted_shuffled: bool = Field(
+        False, description="The control: every pasted sample learns from the mask of another one."
+    )
 
     def without_effect(self) -> set[str]:
         """The settings of the other methods.
@@ -185,12 +212,65 @@ class AdaptSettings(StageSettings):
         own = {name for name in fields if name.startswith(f"{self.method}_")}
         others = {name for name in fields if name.startswith(("cfm_", "uff_"))} - own
         if self.method == "lsfa":
-            return others | {"method"}
+            return others | {"method"} | self._without_effect_on_lsfa()
         return fields - own - {"method", "train_samples"} - set(StageSettings.model_fields)
 
+    def _without_effect_on_lsfa(self) -> set[str]:
+        """What its objective leaves unused. The first objective is not recorded, as there was no other one."""
+        fields = set(type(self).model_fields)
+        common = {"objective", "train_samples"} | set(StageSettings.model_fields)
+        discriminators = {name for name in fields if name.startswith("pasted_")} | {"leave_out"}
+        unused = set() if self.trains_adaptors else fields - common - discriminators
+        if not self.trains_discriminators:
+            unused |= discriminators
+        return unused | ({"objective"} if self.objective == "lsfa" else set())
+
+    @property
+    def trains_adaptors(self) -> bool:
+        """Whether LSFA's adaptors are trained."""
+        return self.method == "lsfa" and self.objective in ("lsfa", "lsfa+pasted")
+
+    @property
+    def trains_discriminators(self) -> bool:
+        """Whether discriminators of pasted defects are trained."""
+        return self.method == "lsfa" and self.objective in ("pasted", "lsfa+pasted")
+
     def untrained(self) -> "AdaptSettings":
-        """The control: networks that start at random and are never trained."""
-        return self.model_copy(update={"start": "random", "steps": 0, "cfm_epochs": 0, "uff_epochs": 0})
+        """The control: networks that start at random and are never trained, or that learn from shuffled masks."""
+        control = {"start": "random", "steps": 0, "cfm_epochs": 0, "uff_epochs": 0, "pasted_shuffled": True}
+        return self.model_copy(update=control)
+
+
+class _BackboneTuningSettings(StageSettings):
+    """What comes first in the settings of `finetune`."""
+
+    how: Literal["lora", "adalora", "last_1", "last_2", "last_3", "all"] = Field(
+        "lora",
+        description="What learns in the backbones: factors of low rank (lora, adalora; Table 8), the weights of the "
+        "last 1, 2 or 3 blocks, or all weights (Table 10).",
+    )
+    rank: int = Field(8, ge=1, description="Rank of LoRA's factors; of AdaLoRA's the average at the end.")
+    alpha: float = Field(16.0, gt=0, description="Scale of the factors: their product is multiplied by alpha / rank.")
+
+
+class FinetuneSettings(LearningSettings, _BackboneTuningSettings):
+    """Training through the backbones with LSFA's losses, no adaptor (Tables 8 and 10)."""
+
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Peak learning rate of AdamW. Default: 1e-3 for factors of low rank, which start at 0; 1e-4 for "
+        "weights.",
+    )
+
+    def without_effect(self) -> set[str]:
+        """What is of low rank alone."""
+        return set() if self.how in ("lora", "adalora") else {"rank", "alpha"}
+
+    @property
+    def effective_learning_rate(self) -> float:
+        """The learning rate, or the default that `how` has."""
+        return self.learning_rate or (1e-3 if self.how in ("lora", "adalora") else 1e-4)
 
 
 class BankSettings(StageSettings):
@@ -212,6 +292,15 @@ class ScoreSettings(StageSettings):
     fusion: Literal["average", "average_raw", "ocsvm"] = Field(
         "average", description="Mean of calibrated scores (paper), of raw distances, or M3DM's one-class SVM."
     )
+    sources: Literal["all", "bank", "pasted"] = Field(
+        "all",
+        description="Where there are discriminators of pasted defects: score by banks and discriminators (all, the "
+        "mean of their calibrated scores; each alone is told beside), by banks or by discriminators alone.",
+    )
+
+    def without_effect(self) -> set[str]:
+        """All sources are not recorded: scores made when there were banks alone stay up to date."""
+        return {"sources"} if self.sources == "all" else set()
 
 
 class ReportSettings(BaseModel):
@@ -241,6 +330,7 @@ class RunSettings(BaseModel):
 STAGES: Mapping[str, type[BaseModel]] = {
     "extract": ExtractSettings,
     "adapt": AdaptSettings,
+    "finetune": FinetuneSettings,
     "bank": BankSettings,
     "score": ScoreSettings,
     "report": ReportSettings,

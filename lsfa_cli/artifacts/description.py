@@ -10,7 +10,12 @@ from lsfa_cli.artifacts.store import Artifact, open_artifact
 from lsfa_cli.errors import ArtifactError
 
 # Where an input lies beside the artifact that was made from it, in this order.
-_PLACES = {"features": ("features.h5", "../features.h5"), "adaptor": ("adaptor.h5",), "bank": ("bank.h5",)}
+_PLACES = {
+    "finetuned": ("finetuned.h5",),
+    "features": ("features.h5", "../features.h5"),
+    "adaptor": ("adaptor.h5",),
+    "bank": ("bank.h5",),
+}
 
 
 def describe(path: Path, *, verify: bool = False) -> dict[str, Any]:

@@ -94,9 +94,23 @@ def write_run_record(path: Path, record: RunRecord) -> None:
     write_text(path.with_name(f"{path.stem}.run.json"), json.dumps(document, indent=2) + "\n")
 
 
+_PACKAGES = (
+    "lsfa",
+    "torch",
+    "timm",
+    "peft",
+    "numpy",
+    "scipy",
+    "h5py",
+    "faiss-cpu",
+    "faiss-gpu",
+    "open3d",
+    "scikit-learn",
+)
+
+
 def _versions() -> dict[str, str]:
-    names = ("lsfa", "torch", "timm", "numpy", "scipy", "h5py", "faiss-cpu", "faiss-gpu", "open3d", "scikit-learn")
-    return {name: version for name in names if (version := _version(name)) is not None}
+    return {name: version for name in _PACKAGES if (version := _version(name)) is not None}
 
 
 def _version(name: str) -> str | None:

@@ -2,8 +2,8 @@
 
 This is the one place that knows. `store` checks every file against it, and the reference page is made from it.
 Symbols in shapes: n samples, G*G patches, D values a patch, S pixels a side, V valid patches of all samples together,
-P points of all samples together, M bank entries, T training steps at which a curve was taken. `*` in a path stands for
-one name of any kind.
+P points of all samples together, M bank entries, T training steps at which a curve was taken, O x I a weight of a
+network, r a rank. `*` in a path stands for one name of any kind.
 
 Unorganized clouds have groups of points in place of patches: the xyz grid is 0, all groups are valid, and what a mask
 and a map are to an image, `points/...` are to a cloud.
@@ -102,6 +102,27 @@ FEATURES = Schema(
     },
 )
 
+FINETUNED = Schema(
+    "finetuned",
+    1,
+    "What training through the backbones changed in their weights, and how it went (Tables 8 and 10).",
+    (
+        DataSet(
+            "*/identity", ("1",), "text", "JSON: the backbone before training (name, arguments, hash of the weights)"
+        ),
+        DataSet("*/weights/*", ("any",), "float32", "the new values of one parameter, by its name", False),
+        DataSet("*/left/*", ("O", "r"), "float32", "LoRA, AdaLoRA: left @ right is added to the parameter", False),
+        DataSet("*/right/*", ("r", "I"), "float32", "see left; I is all axes of the parameter but the first", False),
+        DataSet("curves/*", ("T",), "float64", "one curve of training; NaN where it was not measured", False),
+    ),
+    {
+        "dataset": "name of the data set",
+        "category": "name of the category",
+        "stopped": "what ended training",
+        "notes": "JSON: remarks of training",
+    },
+)
+
 ADAPTOR = Schema(
     "adaptor",
     2,
@@ -116,6 +137,15 @@ ADAPTOR = Schema(
             False,
         ),
         DataSet("curves/*", ("T",), "float64", "one curve of training; NaN where it was not measured", False),
+        DataSet(
+            "discriminator/*/statistics",
+            ("2", "D"),
+            "float32",
+            "discriminator of pasted defects: mean and deviation of each channel",
+            False,
+        ),
+        DataSet("discriminator/*/parameters/*", ("any",), "float32", "one parameter of it, by its name", False),
+        DataSet("discriminator/curves/*", ("T",), "float64", "one curve of the training of discriminators", False),
     ),
     {"category": "name of the category", "stopped": "what ended training", "notes": "JSON: remarks of training"},
 )
@@ -130,12 +160,20 @@ BANK = Schema(
         DataSet("*/standardisation", ("2",), "float64", "mean and deviation applied before the adaptor"),
         DataSet("*/image_statistics", ("2",), "float64", "mean and deviation of normal samples' image scores"),
         DataSet("*/map_statistics", ("2",), "float64", "mean and deviation over the pixels of normal maps, or groups"),
+        DataSet(
+            "*/patch_statistics",
+            ("2",),
+            "float64",
+            "rgb_pasted, xyz_pasted: mean and deviation of a discriminator's logits of normal patches",
+            False,
+        ),
         DataSet("normal/names", ("n",), "text", "the normal samples of the calibration"),
         DataSet(
             "normal/image/*",
             ("n",),
             "float64",
-            "their image scores, by modality; of CFM also fused, of a third bank uff or btf",
+            "their image scores, by modality; of CFM also fused, of a third bank uff or btf, of discriminators "
+            "rgb_pasted and xyz_pasted",
         ),
         DataSet(
             "one_class/image",
@@ -165,7 +203,11 @@ SCORES = Schema(
         DataSet("masks", ("n", "S", "S"), "bool", "defect pixels", False),
         DataSet("masked", ("n",), "bool", "whose defects are marked; all where this is absent", False),
         DataSet(
-            "image/*", ("n",), "float64", "image scores: rgb, xyz, fused; a third bank's too: of M3DM uff, of BTF btf"
+            "image/*",
+            ("n",),
+            "float64",
+            "image scores: rgb, xyz, fused; a third bank's too: of M3DM uff, of BTF btf; with discriminators of pasted "
+            "defects also rgb_bank, rgb_pasted, ...: banks alone, discriminators alone",
         ),
         DataSet(
             "distances/*",
@@ -174,17 +216,18 @@ SCORES = Schema(
             "of each patch to its bank's nearest entry; NaN without patch",
             False,
         ),
-        DataSet("maps/*", ("n", "S", "S"), "float32", "anomaly maps: rgb, xyz, fused; and of a third bank", False),
+        DataSet("maps/*", ("n", "S", "S"), "float32", "anomaly maps: the same names as image scores", False),
         DataSet("points/offsets", ("n+1",), "int64", "cloud i has the points from offsets[i] on", False),
         DataSet("points/defect", ("P",), "bool", "cloud: points on a defect, in the file's order", False),
         DataSet("points/xyz", ("P",), "float32", "cloud: scores of its points", False),
         DataSet("normal/names", ("n",), "text", "normal samples, for setting thresholds"),
-        DataSet("normal/image/*", ("n",), "float64", "their image scores: rgb, xyz, fused"),
+        DataSet("normal/image/*", ("n",), "float64", "their image scores, by the same names"),
     ),
     {
         "dataset": "name of the data set",
         "category": "name of the category",
-        "method": "what made the scores: LSFA, baseline (no adaptor), control (untrained adaptor), CFM, M3DM, ...",
+        "method": "what made the scores: LSFA, baseline (no adaptor), control (untrained adaptor), CFM, M3DM, "
+        "LSFA + pasted, ...",
         "backbones": "JSON: modality -> what made its features",
         "remarks": "JSON: what a reader of the figures must know, such as a training that was stopped",
     },
@@ -218,7 +261,9 @@ FIGURES = Schema(
     },
 )
 
-SCHEMAS: Mapping[str, Schema] = {schema.name: schema for schema in (FEATURES, ADAPTOR, BANK, SCORES, FIGURES)}
+SCHEMAS: Mapping[str, Schema] = {
+    schema.name: schema for schema in (FINETUNED, FEATURES, ADAPTOR, BANK, SCORES, FIGURES)
+}
 
 ROOT_ATTRIBUTES: Mapping[str, str] = {
     "schema": "features, adaptor, bank or scores",

@@ -322,7 +322,7 @@ def verify(path: Path) -> bool:
             raise damaged(path, str(error)) from error
 
 
-_STAGE_OF = {"features": "extract", "adaptor": "adapt", "bank": "bank", "scores": "score"}
+_STAGE_OF = {"finetuned": "finetune", "features": "extract", "adaptor": "adapt", "bank": "bank", "scores": "score"}
 
 
 def _how_to_make(schema_name: str | None) -> str | None:

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "All five stages for every category, beside the baseline.",
     "extract": "Raw samples to patch features.",
     "adapt": "Train the adaptors of a category on its good parts.",
+    "finetune": "Train through the backbones instead, without adaptor.",
     "bank": "Choose the memory banks and calibrate them.",
     "score": "Scores and anomaly maps of the test samples.",
     "study": "Variants of the method compared, with intervals and p-values.",

@@ -1,6 +1,6 @@
 """`lsfa extract`."""
 
-from lsfa_cli.commands.options import Categories, OutFile, Session, with_settings
+from lsfa_cli.commands.options import Categories, FinetunedFile, OutFile, Session, with_settings
 from lsfa_cli.commands.running import cache_folder, each_category, require_single, tell, tell_next
 from lsfa_cli.datasets import open_dataset
 from lsfa_cli.stages.making import Mode
@@ -13,6 +13,7 @@ EXAMPLES = "Example: lsfa extract --data mvtec3d --root DIR --category cookie --
 def command(
     session: Session,
     category: Categories = None,
+    finetuned: FinetunedFile = None,
     out: OutFile = None,
     rerun: bool = False,
     dry_run: bool = False,
@@ -21,7 +22,7 @@ def command(
     settings = session.stage("extract")
     dataset = open_dataset(session.run.data, session.run.root, light=settings.light)
     categories = list(category or dataset.categories())
-    require_single(categories, out=out)
+    require_single(categories, out=out, finetuned=finetuned)
 
     from lsfa_cli.preprocessing.cache import SampleCache
     from lsfa_cli.stages.extract import extract
@@ -36,6 +37,7 @@ def command(
             settings,
             cache=cache,
             jobs=session.run.jobs,
+            finetuned=finetuned,
             mode=Mode(rerun, dry_run),
             progress=session.console,
         )

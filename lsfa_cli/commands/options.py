@@ -168,6 +168,9 @@ def _file(flag: str, help: str) -> Any:
     return typer.Option(flag, help=help, metavar="FILE", rich_help_panel=INPUT_PANEL, show_default=False)
 
 
+FinetunedFile = Annotated[
+    Path | None, _file("--finetuned", "Weights of backbones that lsfa finetune made, for the category that it was.")
+]
 FeaturesFile = Annotated[Path | None, _file("--features", "The features artifact to read.")]
 AdaptorFile = Annotated[Path | None, _file("--adaptor-file", "The adaptor artifact to read.")]
 BankFile = Annotated[Path | None, _file("--bank", "The bank artifact to read.")]

@@ -14,6 +14,7 @@ from lsfa_cli.precision import precision_of
 from lsfa_cli.settings import AdaptSettings
 from lsfa_cli.stages.costs import sizes_of
 from lsfa_cli.stages.crossmodal import write_mapping
+from lsfa_cli.stages.discriminators import require_objective, write_discriminators, write_without_adaptors
 from lsfa_cli.stages.foresee import foresee_adapt
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.methods import require_modalities
@@ -37,6 +38,7 @@ def adapt(
     with open_features(features_file) as features:
         features.limit_training(settings.train_samples, settings.seed)
         require_modalities(features, settings.method, settings.modality)
+        require_objective(features, settings)
 
         def write(writer: ArtifactWriter, progress: Progress) -> str:
             if settings.method == CFM:
@@ -45,7 +47,13 @@ def adapt(
                 return write_fusion(features, settings, writer, progress)
             if settings.method == BTF:
                 return write_nothing_trained(features, writer)
-            return _train(features, options, settings.modality, writer, progress)
+            if not settings.trains_adaptors:
+                made = [write_without_adaptors(features, settings.modality, writer)]
+            else:
+                made = [_train(features, options, settings.modality, writer, progress)]
+            if settings.trains_discriminators:
+                made.append(write_discriminators(features, settings, writer, progress))
+            return "; ".join(made)
 
         return make(
             out,

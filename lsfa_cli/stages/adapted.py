@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lsfa_cli.adaptors import FittedAdaptor, load_adaptor
-from lsfa_cli.artifacts.adaptor import BTF, UFF, adaptor_method, adaptor_modalities, read_pair, read_parameters
+from lsfa_cli.artifacts.adaptor import adaptor_modalities, has_adaptors, read_pair, read_parameters
 from lsfa_cli.artifacts.features import NO_GRID, Features, SplitFeatures
 from lsfa_cli.artifacts.lineage import command_for, require_made_from
 from lsfa_cli.artifacts.store import Artifact, open_artifact
@@ -119,7 +119,7 @@ def fitted_adaptors(
             f"{adaptor.path} has no {missing[0]} adaptor",
             hint=f"Use --modality {adaptor_modalities(adaptor)[0]}, or run: lsfa adapt --category {features.category}",
         )
-    if adaptor_method(adaptor) in (UFF, BTF):
+    if not has_adaptors(adaptor):
         return {
             modality: FittedAdaptor(None, *read_pair(adaptor, f"{modality}/standardisation")) for modality in modalities
         }

@@ -20,6 +20,7 @@ from lsfa_cli.settings import BankSettings
 from lsfa_cli.stages.adapted import PatchSplit, SplitScores, fitted_adaptors, open_adaptor, score_split
 from lsfa_cli.stages.costs import sizes_of
 from lsfa_cli.stages.crossmodal import write_calibration
+from lsfa_cli.stages.discriminators import Judging, fitted_discriminators, write_calibrated
 from lsfa_cli.stages.foresee import foresee_bank, trained_as
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.methods import require_modalities
@@ -86,6 +87,7 @@ class _Building:
         device = device_of(settings.device)
         self._adaptors = fitted_adaptors(features, adaptor, modalities, device)
         self._third = third_bank(features, adaptor, device)
+        self._discriminators = fitted_discriminators(adaptor, modalities, device)
         # normal samples: the validation split, or training samples scored without their own patches
         self._calibration: Split = "validation" if features.has("validation") else "train"
 
@@ -105,12 +107,24 @@ class _Building:
             write_bank(self._writer, name, self._bank_data(name, entries, indices, normal[name]))
             sizes.append(f"{name} {len(entries):,} of {self._total(name):,} patches")
         names = self._features.split(self._calibration).names
-        write_normal(self._writer, names, {name: scores.image for name, scores in normal.items()})
+        images = {name: scores.image for name, scores in normal.items()}
+        write_normal(self._writer, names, images | self._calibrate_discriminators())
         if len(training) > 1:
             self._write_one_class(training)
         elif self._settings.ocsvm:
             self._progress.warn("one modality alone: no one-class SVM, its own score is the result")
         return ", ".join(sizes)
+
+    def _calibrate_discriminators(self) -> dict[str, NDArray[np.float64]]:
+        """Image scores of the normal samples by name, of discriminators of pasted defects, where there are any."""
+        if self._discriminators and self._calibration == "train":
+            self._progress.warn("no validation samples: discriminators are calibrated on what they learned from")
+        images: dict[str, NDArray[np.float64]] = {}
+        for modality, discriminator in self._discriminators.items():
+            foreground, sigma = self._settings.rgb_foreground, self._settings.blur_sigma
+            judging = Judging(self._features, modality, discriminator, foreground, sigma)
+            images |= write_calibrated(self._writer, judging, self._calibration, self._progress)
+        return images
 
     def _split(self, split: Split, name: str) -> PatchSplit:
         samples = self._features.split(split)

@@ -14,6 +14,7 @@ from lsfa_cli.artifacts.adaptor import BTF, UFF
 from lsfa_cli.artifacts.features import NO_GRID, Features
 from lsfa_cli.collapse_guard import GUARD_PATCHES, GUARD_SAMPLES
 from lsfa_cli.coreset import coreset_count
+from lsfa_cli.discriminator import POOL_BYTES
 from lsfa_cli.fused_features import CONTRAST_ROWS, HEAD_WIDTH
 from lsfa_cli.fused_features import MLP_RATIO as FUSION_MLP_RATIO
 from lsfa_cli.samples import MODALITIES, SPLITS, Modality, Split
@@ -137,6 +138,19 @@ def training_cost(sizes: Sizes, settings: AdaptSettings) -> Cost:
     if len(sizes.patches) > 1:
         total += _contrast_cost(sizes, settings).times(batch * steps)
     return total.beside(weights + banks)
+
+
+def discriminator_cost(sizes: Sizes, settings: AdaptSettings) -> Cost:
+    """Training of discriminators of pasted defects, without reading them: their number is not known beforehand."""
+    total = Cost()
+    for patches in sizes.patches.values():
+        weights = 2 * patches.dimension * settings.pasted_width + settings.pasted_width**2
+        # a patch, its neighbourhood and the values of two layers, each with a gradient
+        moved = FLOAT32 * settings.pasted_batch_size * (6 * patches.dimension + 8 * settings.pasted_width)
+        step = Cost(6.0 * settings.pasted_batch_size * weights, moved + FLOAT32 * WEIGHT_COPIES * weights)
+        measuring = Cost(moved=STATISTICS_BYTES * sizes.of("train") * patches.mean * patches.dimension)
+        total += measuring + step.times(settings.pasted_steps).beside(2 * POOL_BYTES)
+    return total
 
 
 def _contrast_cost(sizes: Sizes, settings: AdaptSettings) -> Cost:

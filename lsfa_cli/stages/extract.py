@@ -32,6 +32,7 @@ from lsfa_cli.stages.extract_pasted import (
     refuse_pasted_clouds,
     write_pasted,
 )
+from lsfa_cli.stages.finetuned import apply_finetuned, input_of, refuse_clouds
 from lsfa_cli.stages.finite import require_finite
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.progress import Advance, Progress
@@ -53,16 +54,19 @@ def extract(
     *,
     cache: SampleCache,
     jobs: int = 0,
+    finetuned: Path | None = None,
     mode: Mode = Mode(),
     progress: Progress | None = None,
 ) -> Outcome:
     """Make the features artifact of one category.
 
     cache: of prepared samples; it saves time and nothing else. jobs: threads that read and preprocess, 0 is one a
-    processor; the result does not depend on it. Raises DataError for raw data that is missing or cannot be used.
+    processor; the result does not depend on it. finetuned: an artifact of `finetune`, whose weights the backbones take.
+    Raises DataError for raw data that is missing or cannot be used.
     """
     modalities = chosen_modalities(dataset, category, settings.modality)
     if isinstance(dataset, CloudDataset):
+        refuse_clouds(dataset, finetuned)
         refuse_pasted_clouds(dataset, settings)
         return extract_clouds(dataset, category, out, settings, cache=cache, jobs=jobs, mode=mode, progress=progress)
     if not isinstance(dataset, RasterDataset):
@@ -71,17 +75,20 @@ def extract(
     options = preprocess_options(settings, dataset.recipe(category))
     device = device_of(settings.device)
     pasted = plan_pasted(dataset, records, settings, options, modalities)
+    inputs = {"dataset": dataset_digest(records, cache.digests.digest)} | input_of(finetuned)
 
     def write(writer: ArtifactWriter, progress: Progress) -> str:
-        backbones = {modality: _backbone(modality, settings, device) for modality in modalities}
-        _remark(backbones, dataset, progress)
+        backbones = {modality: backbone_of(modality, settings, device) for modality in modalities}
+        if finetuned is not None:
+            apply_finetuned(finetuned, backbones, dataset.name, category)
+        remark(backbones, dataset, progress)
         writer.attribute("dataset", dataset.name)
         writer.attribute("category", category)
         for modality, backbone in backbones.items():
             writer.attribute(f"{modality}_grid", backbone.grid)
         identities = {modality: backbone.identity for modality, backbone in backbones.items()}
         writer.attribute("backbones", json.dumps(identities, sort_keys=True))
-        source = _Prepared(dataset, options, cache, jobs)
+        source = PreparedBatches(dataset, options, cache, jobs)
         products = products_in(precision_of(settings.precision, device), device)
         with progress.track(f"extract {category}", len(records) + pasted.total) as advance, products:
             for split in SPLITS:
@@ -103,7 +110,7 @@ def extract(
             "extract", settings.model_copy(update=asdict(options)), device=device, digest=cache.digests.digest
         )
         | pasted_settings(settings),
-        inputs={"dataset": dataset_digest(records, cache.digests.digest)},
+        inputs=inputs,
         write=write,
         mode=mode,
         progress=progress,
@@ -112,7 +119,7 @@ def extract(
             settings.image_size,
             BATCH,
             jobs,
-            load=lambda: [_backbone(modality, settings, device) for modality in modalities],
+            load=lambda: [backbone_of(modality, settings, device) for modality in modalities],
             read=lambda record: prepared(dataset, record, options, None),
             products=lambda: products_in(precision_of(settings.precision, device), device),
             is_cached=lambda record: cache.holds(cache.key(record, options, dataset.name)),
@@ -146,7 +153,8 @@ def chosen_modalities(dataset: Dataset, category: str, choice: str) -> tuple[Mod
     return wanted
 
 
-def _backbone(modality: Modality, settings: ExtractSettings, device: str) -> Backbone:
+def backbone_of(modality: Modality, settings: ExtractSettings, device: str) -> Backbone:
+    """The backbone of a modality. DataError where the settings name one of the other modality."""
     name, weights = (
         (settings.rgb_backbone, settings.rgb_weights)
         if modality == "rgb"
@@ -167,7 +175,8 @@ def _backbone(modality: Modality, settings: ExtractSettings, device: str) -> Bac
     return backbone
 
 
-def _remark(backbones: Mapping[Modality, Backbone], dataset: Dataset, progress: Progress) -> None:
+def remark(backbones: Mapping[Modality, Backbone], dataset: Dataset, progress: Progress) -> None:
+    """Tell what the backbones note, and which of them are stand-ins."""
     for backbone in backbones.values():
         for note in backbone.notes:
             progress.warn(note)
@@ -180,7 +189,7 @@ def _is_named(backbone: Backbone | None, name: str) -> bool:
     return backbone is not None and str(backbone.identity["name"]).partition("?")[0] == name
 
 
-class _Prepared:
+class PreparedBatches:
     """Prepared samples in order, read and preprocessed ahead by a few threads."""
 
     def __init__(self, dataset: RasterDataset, options: PreprocessOptions, cache: SampleCache, jobs: int) -> None:
@@ -200,7 +209,7 @@ def _write_split(
     writer: ArtifactWriter,
     records: Sequence[SampleRecord],
     backbones: Mapping[Modality, Backbone],
-    source: _Prepared,
+    source: PreparedBatches,
     size: int,
     progress: Progress,
     advance: Advance,

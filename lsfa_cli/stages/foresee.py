@@ -2,10 +2,19 @@
 
 from collections.abc import Iterator
 
-from lsfa_cli.artifacts.adaptor import CFM, LSFA, adaptor_method
+from lsfa_cli.artifacts.adaptor import CFM, LSFA, adaptor_method, has_adaptors
 from lsfa_cli.artifacts.store import Artifact
 from lsfa_cli.settings import AdaptSettings, BankSettings, ScoreSettings
-from lsfa_cli.stages.costs import Cost, Sizes, bank_cost, mapped_cost, method_cost, score_cost, training_cost
+from lsfa_cli.stages.costs import (
+    Cost,
+    Sizes,
+    bank_cost,
+    discriminator_cost,
+    mapped_cost,
+    method_cost,
+    score_cost,
+    training_cost,
+)
 from lsfa_cli.stages.estimates import Counted, Remedy
 
 
@@ -14,7 +23,10 @@ def foresee_adapt(category: str, sizes: Sizes, settings: AdaptSettings) -> Count
 
     def cost(changed: AdaptSettings) -> Cost:
         chosen = sizes.with_training(changed.train_samples).chosen(changed.modality)
-        return training_cost(chosen, changed) if changed.method == LSFA else method_cost(chosen, changed)
+        if changed.method != LSFA:
+            return method_cost(chosen, changed)
+        trained = training_cost(chosen, changed) if changed.trains_adaptors else Cost()
+        return trained + discriminator_cost(chosen, changed) if changed.trains_discriminators else trained
 
     def remedies() -> Iterator[Remedy]:
         name = "batch_size" if settings.method == LSFA else f"{settings.method}_batch_size"
@@ -91,8 +103,10 @@ def trained_as(adaptor: Artifact | None) -> dict[str, str | None]:
     """The keywords `adaptor` and `method` of an adaptor artifact, or of none."""
     if adaptor is None:
         return {"adaptor": None, "method": None}
-    method = adaptor_method(adaptor)
-    return {"adaptor": str(adaptor.settings["adaptor"]) if method == LSFA else None, "method": method}
+    return {
+        "adaptor": str(adaptor.settings["adaptor"]) if has_adaptors(adaptor) else None,
+        "method": adaptor_method(adaptor),
+    }
 
 
 def bank_settings(bank: Artifact) -> BankSettings:

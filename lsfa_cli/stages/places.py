@@ -1,4 +1,7 @@
-"""Where artifacts lie unless the user names them: WORK/DATA/CATEGORY[/VARIANT]/{features,adaptor,bank,scores}.h5."""
+"""Where artifacts lie unless the user names them.
+
+WORK/DATA/CATEGORY/{finetuned,features}.h5 and WORK/DATA/CATEGORY[/VARIANT]/{adaptor,bank,scores}.h5.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,12 +12,16 @@ CONTROL = "control"
 
 @dataclass(frozen=True)
 class Places:
-    """The four artifacts of one category and one variant of the method. All variants share the features."""
+    """The artifacts of one category and one variant of the method. All variants share the features.
+
+    finetuned: weights of backbones that were trained, which features can be extracted with.
+    """
 
     features: Path
     adaptor: Path
     bank: Path
     scores: Path
+    finetuned: Path
 
     def named(self, **files: Path | None) -> "Places":
         """The same, with the files that the user named instead."""
@@ -25,7 +32,13 @@ def places(work: Path, data: str, category: str, variant: str = "") -> Places:
     """The default places. `variant` is empty for the method itself, else the name of a folder beside it."""
     category_folder = work / data / category
     folder = category_folder / variant if variant else category_folder
-    return Places(category_folder / "features.h5", folder / "adaptor.h5", folder / "bank.h5", folder / "scores.h5")
+    return Places(
+        features=category_folder / "features.h5",
+        adaptor=folder / "adaptor.h5",
+        bank=folder / "bank.h5",
+        scores=folder / "scores.h5",
+        finetuned=category_folder / "finetuned.h5",
+    )
 
 
 def variants(work: Path, data: str, category: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lsfa_cli import __version__
 from lsfa_cli.artifacts.features import open_features
 from lsfa_cli.artifacts.lineage import command_for, require_made_from
-from lsfa_cli.artifacts.scores import FUSED, Scores, open_scores
+from lsfa_cli.artifacts.scores import BANK_ALONE, FUSED, PASTED_ALONE, Scores, open_scores
 from lsfa_cli.errors import ArtifactError, LsfaError, UndefinedMetricError, UsageError
 from lsfa_cli.metrics import (
     aupro_limits,
@@ -22,7 +22,7 @@ from lsfa_cli.samples import MODALITIES
 from lsfa_cli.settings import ReportSettings
 from lsfa_cli.stages.places import BASELINE, CONTROL, Places
 from lsfa_cli.stages.progress import NoProgress, Progress
-from lsfa_cli.stages.score import BASELINE_METHOD, METHODS
+from lsfa_cli.stages.score import BASELINE_METHOD, METHODS, TOGETHER
 from lsfa_cli.tables.formats import NoteValue, render
 from lsfa_cli.tables.published import matching, published
 from lsfa_cli.tables.results import Result, differences, with_means
@@ -81,16 +81,17 @@ def report(
     limits = parse_limits(settings.aupro_limits)
     result = Report()
     backbones: dict[str, None] = {}
+    with_baseline = any(file.variant == BASELINE for file in files)
     with (progress or NoProgress()).track("report", len(files)) as advance:
         for file in files:
             try:
-                _measure_file(file, settings, limits, result, backbones)
+                _measure_file(file, settings, limits, result, backbones, with_baseline=with_baseline)
             except LsfaError as error:
                 result.failures.append((file.scores, error))
             advance(1)
     result.notes = _notes(settings, limits, result.results)
     result.notes["features"] = "; ".join(backbones)
-    shown = {row.method.partition(" [")[0] for row in result.results}
+    shown = {one for row in result.results for one in row.method.partition(" [")[0].split(TOGETHER)}
     result.notes["methods"] = "; ".join(f"{name}: {meaning}" for name, meaning in METHODS.items() if name in shown)
     return result
 
@@ -121,6 +122,8 @@ def _measure_file(
     limits: Sequence[float],
     report: Report,
     backbones: dict[str, None],
+    *,
+    with_baseline: bool,
 ) -> None:
     with open_scores(file.scores) as scores:
         if file.features is not None and file.features.is_file():
@@ -134,10 +137,26 @@ def _measure_file(
         if not names:
             raise ArtifactError(f"{file.scores} has no {settings.modality} scores")
         for name in names:
-            report.results.extend(measure(scores, name, method, limits, settings.aupro_thresholds))
+            for source, one in _sources(scores, name, method, with_baseline):
+                report.results.extend(measure(scores, source, one, limits, settings.aupro_thresholds))
         report.remarks.extend(f"{scores.category}, {method}: {remark}" for remark in scores.remarks)
         for modality, identity in scores.backbones.items():
             backbones[f"{modality} {identity['name']}"] = None
+
+
+def _sources(scores: Scores, name: str, method: str, with_baseline: bool) -> list[tuple[str, str]]:
+    """A score and, where it is the mean of banks and discriminators, each of them alone: names and methods.
+
+    with_baseline: the baseline has a row of its own, so that a bank that is the same has none here.
+    """
+    bank, together, pasted = scores.method.partition(TOGETHER)
+    alone = {BANK_ALONE: bank, PASTED_ALONE: pasted} if together else {}
+    found = [
+        (f"{name}{suffix}", method.replace(scores.method, one, 1))
+        for suffix, one in alone.items()
+        if f"{name}{suffix}" in scores.image and not (with_baseline and one == BASELINE_METHOD)
+    ]
+    return [*found, (name, method)]
 
 
 class _Figures(NamedTuple):
@@ -149,11 +168,12 @@ class _Figures(NamedTuple):
 
 
 def measure(scores: Scores, name: str, method: str, limits: Sequence[float], thresholds: int | None) -> list[Result]:
-    """The figures of one score ("rgb", "xyz" or "fused") of one category.
+    """The figures of one score ("rgb", "xyz", "fused", or a source of it, as in "rgb_pasted") of one category.
 
     I-AUROC, P-AUROC and AUPRO; of unorganized clouds AUROC and AUPR of objects and of points.
     """
     figures = _of_clouds(scores) if scores.is_cloud else _of_maps(scores, name, limits, thresholds)
+    modality = MODALITY_NAMES[name.partition("_")[0]]
     results: list[Result] = []
     for metrics, compute, note in figures:
         values: Sequence[float | None] = [None] * len(metrics)
@@ -162,7 +182,7 @@ def measure(scores: Scores, name: str, method: str, limits: Sequence[float], thr
         except UndefinedMetricError as error:
             note = error.message
         results.extend(
-            Result(scores.dataset, scores.category, MODALITY_NAMES[name], method, metric, value, note=note)
+            Result(scores.dataset, scores.category, modality, method, metric, value, note=note)
             for metric, value in zip(metrics, values, strict=True)
         )
     return results

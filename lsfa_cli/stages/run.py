@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lsfa_cli.artifacts.adaptor import LSFA
 from lsfa_cli.artifacts.features import open_features
 from lsfa_cli.datasets.base import Dataset
 from lsfa_cli.preprocessing.cache import SampleCache
@@ -101,7 +100,7 @@ def _planned(job: Job, category: str, variant: Variant, stage: str, out: Path, e
     if sizes is None:
         return outcome
     trained = {
-        "adaptor": variant.adapt.adaptor if variant.adapt is not None and variant.adapt.method == LSFA else None,
+        "adaptor": variant.adapt.adaptor if variant.adapt is not None and variant.adapt.trains_adaptors else None,
         "method": None if variant.adapt is None else variant.adapt.method,
     }
     if stage == "adapt" and variant.adapt is not None:

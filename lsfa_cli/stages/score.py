@@ -9,11 +9,21 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lsfa_cli.artifacts.adaptor import BTF, CFM, UFF, adaptor_method, is_trained, read_pair
+from lsfa_cli.artifacts.adaptor import (
+    BTF,
+    CFM,
+    UFF,
+    adaptor_method,
+    discriminator_modalities,
+    has_adaptors,
+    is_trained,
+    read_pair,
+)
+from lsfa_cli.artifacts.adaptor import LSFA as LSFA_METHOD
 from lsfa_cli.artifacts.bank import bank_modalities, read_bank, write_normal
 from lsfa_cli.artifacts.features import Features, open_features
 from lsfa_cli.artifacts.lineage import command_for, require_made_from
-from lsfa_cli.artifacts.scores import FUSED
+from lsfa_cli.artifacts.scores import BANK_ALONE, FUSED
 from lsfa_cli.artifacts.store import Artifact, ArtifactWriter, open_artifact
 from lsfa_cli.errors import ArtifactError, DataError
 from lsfa_cli.fusion import LinearOneClass, ScoreStatistics, average, average_raw, one_class_score
@@ -24,6 +34,7 @@ from lsfa_cli.settings import ScoreSettings
 from lsfa_cli.stages.adapted import fitted_adaptors, open_adaptor, score_split
 from lsfa_cli.stages.costs import sizes_of
 from lsfa_cli.stages.crossmodal import write_mapped_scores
+from lsfa_cli.stages.discriminators import Combined, fitted_discriminators, write_discriminated
 from lsfa_cli.stages.foresee import bank_settings, foresee_score, trained_as
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.methods import require_modalities
@@ -38,6 +49,10 @@ LSFA, BASELINE_METHOD, CONTROL_METHOD = "LSFA", "baseline", "control"
 CFM_METHOD, CFM_CONTROL = "CFM", "CFM control"
 M3DM_METHOD, M3DM_CONTROL = "M3DM", "M3DM control"
 BTF_METHOD = "BTF"
+FINETUNED_METHOD = "finetuned"
+PASTED_METHOD, SHUFFLED_METHOD = "pasted", "pasted control"
+TOGETHER = " + "
+BANKS, DISCRIMINATORS = "bank", "pasted"  # sources of scores
 METHODS: Mapping[str, str] = {
     LSFA: "trained adaptors",
     BASELINE_METHOD: "PatchCore, no adaptor",
@@ -47,6 +62,9 @@ METHODS: Mapping[str, str] = {
     M3DM_METHOD: "banks of both modalities and of fused features",
     M3DM_CONTROL: "its fused features as they started, never trained",
     BTF_METHOD: "a bank of both features side by side",
+    FINETUNED_METHOD: "PatchCore on a backbone that was trained, no adaptor",
+    PASTED_METHOD: "discriminators of pasted defects; beside another method, the mean of both scores",
+    SHUFFLED_METHOD: "their control, trained on the masks of other samples",
 }
 
 Arrays = Mapping[str, NDArray[np.floating]]
@@ -107,21 +125,23 @@ def _write(
             f"{features.artifact.path} has no test samples to score.",
             hint="Add test samples to the data set and run again; extract, adapt and bank need none.",
         )
-    _write_samples(features, adaptor, writer)
+    _write_samples(features, adaptor, settings, writer)
     if adaptor is not None and adaptor_method(adaptor) == CFM:
         write_mapped_scores(features, adaptor, bank, settings, writer, progress)
-        return f"{len(features.split('test'))} samples, {method_name(adaptor)}"
+        return f"{len(features.split('test'))} samples, {method_name(features, adaptor)}"
     return _write_distances(features, adaptor, bank, settings, writer, progress)
 
 
-def _write_samples(features: Features, adaptor: Artifact | None, writer: ArtifactWriter) -> None:
+def _write_samples(
+    features: Features, adaptor: Artifact | None, settings: ScoreSettings, writer: ArtifactWriter
+) -> None:
     """Write what is known of the test samples before they are scored."""
     test = features.split("test")
     writer.attribute("dataset", features.dataset)
     writer.attribute("category", features.category)
-    writer.attribute("method", method_name(adaptor))
+    writer.attribute("method", method_name(features, adaptor, settings.sources))
     writer.attribute("backbones", features.artifact.attributes["backbones"])
-    writer.attribute("remarks", json.dumps(_remarks(adaptor)))
+    writer.attribute("remarks", json.dumps(_remarks(features, adaptor)))
     writer.write("names", test.names)
     writer.write("labels", test.labels)
     writer.write("defects", test.defects)
@@ -143,52 +163,78 @@ def _write_distances(
     test = features.split("test")
     modalities = _modalities(bank, settings)
     device = device_of(settings.device)
+    discriminators = {} if settings.sources == BANKS else fitted_discriminators(adaptor, modalities, device)
+    if settings.sources == DISCRIMINATORS and not discriminators:
+        raise ArtifactError(
+            f"{bank.path} was made without discriminators of pasted defects, and --sources pasted needs them",
+            hint="Run: lsfa adapt --objective pasted, then lsfa bank",
+        )
     foreground, sigma = bool(bank.settings["rgb_foreground"]), float(bank.settings["blur_sigma"])
     adaptors = fitted_adaptors(features, adaptor, modalities, device, bank=bank)
     splits = bank_splits(test, adaptors, third_bank(features, adaptor, device), foreground=foreground)
+    if settings.sources == DISCRIMINATORS:
+        splits = {}
+    alone = BANK_ALONE if discriminators else ""
     image: dict[str, NDArray[np.float64]] = {}
     maps: dict[str, NDArray[np.float32]] = {}
     with progress.track(f"score {features.category}", len(test) * len(splits)) as advance:
         for name, samples in splits.items():
             scores = score_split(samples, MemoryBank(read_bank(bank, name).entries), advance)
             image[name] = scores.image
-            writer.write(f"image/{name}", image[name])
+            writer.write(f"image/{name}{alone}", image[name])
             if features.is_cloud:
                 write_points(writer, features, scores.patches)
                 continue
             writer.write(f"distances/{name}", scores.distances(), compress=True)
             maps[name] = score_maps(np.stack(scores.patches), size=features.image_size, sigma=sigma)
-            writer.write(f"maps/{name}", maps[name], compress=True)
+            writer.write(f"maps/{name}{alone}", maps[name], compress=True)
     normal = {name: bank.read(f"normal/image/{name}") for name in splits}
-    normal_image: dict[str, NDArray[np.floating]] = dict(normal.items())
+    normal_image: dict[str, NDArray[np.floating]] = {f"{name}{alone}": values for name, values in normal.items()}
     if BTF in splits and settings.fusion != "average":
         progress.warn(f"BTF's scores are those of its third bank: --fusion {settings.fusion} changes nothing")
-    if len(modalities) == len(MODALITIES):
+    if len(modalities) == len(MODALITIES) and splits:
         images = _Fusing(settings.fusion, "image", bank)
-        writer.write(f"image/{FUSED}", images.fuse(image))
-        writer.write(f"maps/{FUSED}", _Fusing(settings.fusion, "map", bank).fuse(maps), compress=True)
-        normal_image[FUSED] = images.fuse(normal)
+        writer.write(f"image/{FUSED}{alone}", images.fuse(image))
+        writer.write(f"maps/{FUSED}{alone}", _Fusing(settings.fusion, "map", bank).fuse(maps), compress=True)
+        normal_image[f"{FUSED}{alone}"] = images.fuse(normal)
+    if discriminators:
+        if splits and settings.fusion != "average":
+            progress.warn(f"--fusion {settings.fusion} is of banks alone; with discriminators scores are averaged")
+        found = Combined(bank, image, maps, normal)
+        normal_image |= write_discriminated(writer, features, found, discriminators, progress)
     write_normal(writer, bank.text("normal/names"), normal_image)
-    return f"{len(test)} samples, {method_name(adaptor)}, {' and '.join(modalities)}"
+    return f"{len(test)} samples, {method_name(features, adaptor, settings.sources)}, {' and '.join(modalities)}"
 
 
-def method_name(adaptor: Artifact | None) -> str:
-    """What made the scores: LSFA, its baseline without an adaptor, a control, or another method."""
+def method_name(features: Features, adaptor: Artifact | None, sources: str = "all") -> str:
+    """What made the scores: LSFA, its baseline without an adaptor, a control, or another method.
+
+    With discriminators of pasted defects both are named, as in LSFA + pasted.
+    """
     if adaptor is None:
-        return BASELINE_METHOD
+        finetuned = any("finetuned" in identity for identity in features.backbones.values())
+        return FINETUNED_METHOD if finetuned else BASELINE_METHOD
     if adaptor_method(adaptor) == BTF:
         return BTF_METHOD
     trained, untrained = {CFM: (CFM_METHOD, CFM_CONTROL), UFF: (M3DM_METHOD, M3DM_CONTROL)}.get(
         adaptor_method(adaptor), (LSFA, CONTROL_METHOD)
     )
-    return trained if is_trained(adaptor) else untrained
+    bank = trained if is_trained(adaptor) else untrained
+    if adaptor_method(adaptor) == LSFA_METHOD and not has_adaptors(adaptor):
+        bank = method_name(features, None)
+    if not discriminator_modalities(adaptor) or sources == BANKS:
+        return bank
+    pasted = SHUFFLED_METHOD if adaptor.settings["pasted_shuffled"] else PASTED_METHOD
+    return pasted if sources == DISCRIMINATORS else f"{bank}{TOGETHER}{pasted}"
 
 
-def _remarks(adaptor: Artifact | None) -> list[str]:
-    """What the adaptor's training has to say to a reader of the figures."""
-    if adaptor is None or adaptor.attributes["stopped"] == FINISHED:
-        return []
-    return [f"training stopped: {adaptor.attributes['stopped']}"]
+def _remarks(features: Features, adaptor: Artifact | None) -> list[str]:
+    """What training, of backbones and of the adaptor, has to say to a reader of the figures."""
+    stopped = {identity["stopped"]: None for identity in features.backbones.values() if "stopped" in identity}
+    remarks = [f"training through the backbone stopped: {reason}" for reason in stopped]
+    if adaptor is not None and adaptor.attributes["stopped"] != FINISHED:
+        remarks.append(f"training stopped: {adaptor.attributes['stopped']}")
+    return remarks
 
 
 def _modalities(bank: Artifact, settings: ScoreSettings) -> tuple[Modality, ...]:

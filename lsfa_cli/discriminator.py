@@ -1,0 +1,321 @@
+"""A discriminator of pasted defects: a small network that tells touched patches from untouched ones.
+
+One modality at a time. It sees a patch and the mean of its 3 x 3 neighbourhood, every channel standardised by normal
+training patches, so it judges a place by what is there and how that differs from what is around it. It has learned
+defects that somebody made, where a memory bank knows good parts alone: two opinions that fail on different samples.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lsfa_cli.adaptors import load_parameters
+from lsfa_cli.errors import DataError
+from lsfa_cli.repeatable import NOT_REPEATABLE, draw_uniform, repeatable_kernels, seed_for
+from lsfa_cli.samples import BoolArray, Modality, PatchFeatures
+from lsfa_cli.standardisation import PatchSource
+
+TOUCHED_SHARE = 0.3
+"""A patch is positive when more than this share of its pixels is touched; negative when none is; else left out."""
+NEGATIVES = 3
+"""Negative patches for each positive one in a batch."""
+POOL_BYTES = 384 * 2**20
+"""Memory for the patches that batches are drawn from; of more, a seeded subset of every sample's is kept."""
+
+_LEAST_DEVIATION = 1e-6  # of the largest one; a channel that hardly varies on normal patches is only centred
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorOptions:
+    """The settings of training; names, units and meaning are those of the adapt settings that begin with `pasted_`.
+
+    shuffled: the control. Every pasted sample learns from the mask of another one, drawn by the seed.
+    """
+
+    steps: int
+    batch_size: int
+    width: int
+    dropout: float
+    learning_rate: float
+    shuffled: bool
+    seed: int
+    device: str
+
+
+class PastedPatches(Protocol):
+    """Pasted samples of one modality, read one at a time."""
+
+    def __len__(self) -> int:
+        """Number of pasted samples."""
+        ...
+
+    def __getitem__(self, index: int) -> PatchFeatures:
+        """The patches of one pasted sample."""
+        ...
+
+    def shares(self, index: int) -> NDArray[np.float64]:
+        """(G * G,), the share of each patch's pixels that its defect touches."""
+        ...
+
+
+class ChannelStatistics(NamedTuple):
+    """Mean and deviation (D,) of every channel over normal training patches."""
+
+    mean: NDArray[np.float32]
+    deviation: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class DiscriminatorResult:
+    """What training made: parameters by name, channel statistics, curves (T,) by name, and what could not be done."""
+
+    parameters: dict[str, NDArray[np.float32]]
+    statistics: ChannelStatistics
+    curves: dict[str, NDArray[np.float64]]
+    notes: tuple[str, ...]
+
+
+class DiscriminatorNetwork(nn.Module):
+    """Two hidden layers with GELU and dropout, one logit a patch: (N, 2 D) to (N,)."""
+
+    def __init__(self, dimension: int, width: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):  # layers draw from the global generator when they are made
+            self.first = nn.Linear(2 * dimension, width)
+            self.second = nn.Linear(width, width)
+            self.last = nn.Linear(width, 1)
+        self._dropout = dropout
+
+    def forward(self, patches: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Every patch by itself. generator: of the dropout while training; None does not drop."""
+        hidden = _dropped(functional.gelu(self.first(patches)), self._dropout, generator)
+        hidden = _dropped(functional.gelu(self.second(hidden)), self._dropout, generator)
+        logits: Tensor = self.last(hidden).squeeze(1)
+        return logits
+
+
+def _dropped(values: Tensor, share: float, generator: torch.Generator | None) -> Tensor:
+    """Dropout by an explicit generator, on the CPU so that all devices drop alike."""
+    if generator is None or share == 0:
+        return values
+    kept = torch.rand(values.shape, generator=generator) >= share
+    return values * (kept.to(values.device) / (1 - share))
+
+
+def neighbourhood_means(patches: PatchFeatures) -> NDArray[np.float32]:
+    """(n, D), for each valid patch the mean over the valid ones of its 3 x 3 neighbourhood, itself included."""
+    grid = patches.grid
+    if grid < 1:
+        raise ValueError("groups of an unorganized cloud have no neighbours on a raster")
+    raster = np.zeros((grid + 2, grid + 2, patches.values.shape[1]), dtype=np.float32)
+    count = np.zeros((grid + 2, grid + 2), dtype=np.float32)
+    inside = np.zeros((grid, grid, raster.shape[2]), dtype=np.float32)
+    inside.reshape(grid * grid, -1)[patches.valid] = patches.values
+    raster[1:-1, 1:-1] = inside
+    count[1:-1, 1:-1] = patches.valid.reshape(grid, grid)
+    # Rows first, then columns: the sum over 3 x 3 in 2 x 3 additions.
+    rows, counted = raster[:-2] + raster[1:-1] + raster[2:], count[:-2] + count[1:-1] + count[2:]
+    sums = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
+    numbers = counted[:, :-2] + counted[:, 1:-1] + counted[:, 2:]
+    valid = patches.valid
+    means: NDArray[np.float32] = sums.reshape(grid * grid, -1)[valid] / numbers.reshape(-1)[valid][:, None]
+    return means
+
+
+def patch_labels(shares: NDArray[np.floating]) -> NDArray[np.int8]:
+    """1 for patches that are touched, 0 for those that are not at all, -1 for those in between, from `shares` (n,)."""
+    return np.where(shares > TOUCHED_SHARE, 1, np.where(shares == 0, 0, -1)).astype(np.int8)
+
+
+def channel_statistics(source: PatchSource, modality: Modality) -> ChannelStatistics:
+    """Mean and deviation of every channel over the valid patches of `source`, one sample in memory at a time.
+
+    A channel that does not vary has deviation 1. Raises `DataError` when no sample has a valid patch.
+    """
+    number = 0
+    mean: NDArray[np.float64] | None = None
+    squares: NDArray[np.float64] = np.zeros(0)
+    for index in range(len(source)):
+        values = np.asarray(source[index][modality].values, dtype=np.float64)
+        if not len(values):
+            continue
+        own = values.mean(axis=0)
+        spread = np.square(values - own).sum(axis=0)
+        if mean is None:
+            number, mean, squares = len(values), own, spread
+            continue
+        shift, total = own - mean, number + len(values)
+        squares = squares + spread + np.square(shift) * number * len(values) / total
+        mean, number = mean + shift * len(values) / total, total
+    if mean is None:
+        raise DataError(f"no training sample has a valid {modality} patch")
+    deviation = np.sqrt(squares / number)
+    deviation[deviation <= _LEAST_DEVIATION * deviation.max(initial=0.0)] = 1.0
+    return ChannelStatistics(mean.astype(np.float32), deviation.astype(np.float32))
+
+
+def described(patches: PatchFeatures, statistics: ChannelStatistics) -> NDArray[np.float32]:
+    """What the network sees (n, 2 D): each valid patch and the mean around it, standardised by channel."""
+    values = (patches.values.astype(np.float32) - statistics.mean) / statistics.deviation
+    around = neighbourhood_means(PatchFeatures(values, patches.valid, patches.grid))
+    return np.concatenate([values, around], axis=1)
+
+
+class _Pool(NamedTuple):
+    """Patches that batches are drawn from, (n, 2 D) float16, positive and negative ones."""
+
+    positive: NDArray[np.float16]
+    negative: NDArray[np.float16]
+
+
+def _pool(pasted: PastedPatches, statistics: ChannelStatistics, options: DiscriminatorOptions) -> _Pool:
+    """Patches of all pasted samples; where they are too many, as many of each sample, drawn by the seed."""
+    generator = np.random.default_rng(seed_for(options.seed, "pasted patches"))
+    most = max(POOL_BYTES // (2 * 2 * len(statistics.mean)) // (1 + NEGATIVES) // max(len(pasted), 1), 1)
+    masks = shuffled_places(len(pasted), options.seed) if options.shuffled else np.arange(len(pasted))
+    found: tuple[list[NDArray[np.float16]], list[NDArray[np.float16]]] = ([], [])
+    for index in range(len(pasted)):
+        patches = pasted[index]
+        labels = patch_labels(pasted.shares(int(masks[index])))[patches.valid]
+        values = described(patches, statistics)
+        for label, limit in ((1, most), (0, NEGATIVES * most)):
+            rows = np.flatnonzero(labels == label)
+            if len(rows) > limit:
+                rows = np.sort(generator.choice(rows, limit, replace=False))
+            found[label].append(np.clip(values[rows], -6e4, 6e4).astype(np.float16))
+    negative, positive = (np.concatenate(rows) if rows else np.zeros((0, 0), np.float16) for rows in found)
+    for what, one in (("touched", positive), ("untouched", negative)):
+        if not len(one):
+            raise DataError(
+                f"no pasted sample has a patch that is {what}, so there is nothing to learn from",
+                hint="Extract more of them: lsfa extract --pasted 8.",
+            )
+    return _Pool(positive, negative)
+
+
+def shuffled_places(count: int, seed: int) -> NDArray[np.int64]:
+    """(count,), another place for each of `count` places, drawn by the seed: no place keeps its own.
+
+    Raises `DataError` for fewer than two, which cannot be exchanged.
+    """
+    if count < 2:
+        raise DataError("masks of a single pasted sample cannot be shuffled")
+    order = np.random.default_rng(seed_for(seed, "shuffled masks")).permutation(count)
+    places = np.empty(count, dtype=np.int64)
+    places[order] = np.roll(order, 1)
+    return places
+
+
+def train_discriminator(
+    normal: PatchSource,
+    pasted: PastedPatches,
+    modality: Modality,
+    options: DiscriminatorOptions,
+    *,
+    on_step: Callable[[int], None] | None = None,
+) -> DiscriminatorResult:
+    """Train a discriminator of one modality on pasted samples; `normal` are the training samples as they are.
+
+    Binary cross-entropy on batches of one positive patch to three negative ones, AdamW with a learning rate that falls
+    along a cosine. Equal seeds give equal bytes on the CPU. `on_step(step)` is called after every update. Raises
+    `DataError` when there is nothing to learn from, or the loss is not finite.
+    """
+    with repeatable_kernels(options.device) as repeatable:
+        statistics = channel_statistics(normal, modality)
+        pool = _pool(pasted, statistics, options)
+        network = DiscriminatorNetwork(len(statistics.mean), options.width, options.dropout)
+        draw_uniform(network, torch.Generator().manual_seed(seed_for(options.seed, f"discriminator {modality}")))
+        network.to(options.device)
+        curves = _descend(network, pool, modality, options, on_step)
+    parameters = {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
+    return DiscriminatorResult(parameters, statistics, curves, () if repeatable else (NOT_REPEATABLE,))
+
+
+def _descend(
+    network: DiscriminatorNetwork,
+    pool: _Pool,
+    modality: Modality,
+    options: DiscriminatorOptions,
+    on_step: Callable[[int], None] | None,
+) -> dict[str, NDArray[np.float64]]:
+    """All updates; the loss and the share of patches told right before each."""
+    drawing = np.random.default_rng(seed_for(options.seed, f"batches {modality}"))
+    dropping = torch.Generator().manual_seed(seed_for(options.seed, f"dropout {modality}"))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=1e-2)
+    positives = max(options.batch_size // (1 + NEGATIVES), 1)
+    labels = torch.zeros(positives * (1 + NEGATIVES), device=options.device)
+    labels[:positives] = 1
+    curves = np.zeros((2, options.steps))
+    for step in range(options.steps):
+        optimizer.param_groups[0]["lr"] = options.learning_rate * 0.5 * (1 + np.cos(np.pi * step / options.steps))
+        rows = [
+            pool.positive[drawing.integers(len(pool.positive), size=positives)],
+            pool.negative[drawing.integers(len(pool.negative), size=positives * NEGATIVES)],
+        ]
+        patches = torch.from_numpy(np.concatenate(rows).astype(np.float32)).to(options.device)
+        logits = network(patches, dropping)
+        loss = functional.binary_cross_entropy_with_logits(logits, labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        optimizer.step()
+        curves[:, step] = float(loss.detach()), float(((logits.detach() > 0) == (labels > 0)).float().mean())
+        if not np.isfinite(curves[0, step]):
+            raise DataError(
+                f"the discriminator's loss is not finite at step {step + 1}",
+                hint="Train with a smaller --pasted-learning-rate.",
+            )
+        if on_step is not None:
+            on_step(step + 1)
+    steps = np.arange(1, options.steps + 1, dtype=np.float64)
+    return {"step": steps, "loss": curves[0], "accuracy": curves[1]}
+
+
+class Discriminator:
+    """A trained discriminator of one modality."""
+
+    def __init__(self, network: nn.Module, statistics: ChannelStatistics) -> None:
+        self._network, self._statistics = network, statistics
+
+    @torch.no_grad()
+    def logits(self, patches: PatchFeatures) -> NDArray[np.float32]:
+        """(n,), of the valid patches of one sample: above 0 it takes a patch for touched by a defect."""
+        if not len(patches.values):
+            return np.zeros(0, dtype=np.float32)
+        rows = torch.from_numpy(described(patches, self._statistics))
+        found: NDArray[np.float32] = self._network(rows.to(next(self._network.parameters()).device)).cpu().numpy()
+        return found
+
+
+def load_discriminator(
+    parameters: Mapping[str, NDArray[np.floating]], statistics: ChannelStatistics, *, device: str = "cpu"
+) -> Discriminator:
+    """The discriminator that `parameters` (by name, as training returned them) make. `ValueError` if they do not."""
+    width = len(parameters["first.bias"]) if "first.bias" in parameters else 1
+    network = DiscriminatorNetwork(len(statistics.mean), width)
+    load_parameters(network, parameters, device)
+    return Discriminator(network, statistics)
+
+
+def calibrated_patches(logits: ArrayLike, valid: BoolArray, mean: float, deviation: float) -> NDArray[np.float32]:
+    """(G * G,) patch scores: the logits (n,) of the valid patches in deviations above the mean of normal ones.
+
+    Where there is no patch the score is 0, that of a normal patch. A deviation of 0 does not scale.
+    """
+    scores = np.zeros(valid.size, dtype=np.float32)
+    scores[valid] = (np.asarray(logits, dtype=np.float64) - mean) / (deviation if deviation > 0 else 1.0)
+    return scores
+
+
+def image_scores(maps: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Image scores (n,) of blurred maps (n, S, S) of calibrated patch scores: the highest value of each.
+
+    A defect touches several patches beside each other, and what a discriminator takes for one on a good part is mostly
+    a single patch, which the blur of the map lowers.
+    """
+    return np.asarray(maps.max(axis=(1, 2)), dtype=np.float64)
