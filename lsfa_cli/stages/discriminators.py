@@ -67,8 +67,8 @@ def require_objective(features: Features, settings: AdaptSettings) -> None:
     left_out(settings)
     if settings.trains_discriminators and features.is_cloud:
         raise ArtifactError(
-            f"{features.artifact.path} is of unorganized clouds, and --objective {settings.objective} needs samples with "
-            "pasted defects, which take pixels",
+            f"{features.artifact.path} is of unorganized clouds, and --objective {settings.objective} needs samples "
+            "with pasted defects, which take pixels",
             hint="Leave --objective out.",
         )
     if settings.trains_discriminators and not has_pasted(features, "train"):

@@ -178,6 +178,13 @@ def test_the_control_is_trained_on_masks_of_others(ready: Place) -> None:
     assert "trained on the masks of other samples" in ready.lsfa("report").stdout
 
 
+def test_an_untrained_discriminator_is_a_control_too(ready: Place) -> None:
+    stages(ready, "--objective", "pasted", "--pasted-steps", "0")
+    assert {method for method, _ in rows(ready)} == {"baseline", "pasted control", "baseline + pasted control"}
+    adaptor = content(ready.artifact("adaptor"))
+    assert adaptor["discriminator/curves/step"].shape == adaptor["discriminator/curves/loss_rgb"].shape == (0,)
+
+
 def test_run_has_the_control_beside(ready: Place) -> None:
     done = ready.lsfa("run", *CATEGORY, "--pasted", "2", "--objective", "pasted", "--control")
     for method in ("baseline ", "pasted ", "baseline + pasted ", "pasted control ", "baseline + pasted control "):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lsfa_cli.errors import DataError, UnknownNameError
+from lsfa_cli.pasting import KINDS
 from lsfa_cli.settings import AdaptSettings, BankSettings, ExtractSettings, ScoreSettings
 from lsfa_cli.stages.study_cells import Settings
 from lsfa_cli.studies import load_study, parse_study, studies
@@ -71,9 +72,20 @@ def test_every_study_of_adaptation_carries_the_untrained_control() -> None:
         "choices",
         "modalities",
         "methods",
+        "pasted",
     ):
         controls = [variant for variant in load_study(name).variant if variant.adapt.get("steps") == 0]
         assert [variant.adapt for variant in controls] == [{"start": "random", "steps": 0}]
+
+
+def test_pasted_defects_have_their_controls_and_every_kind_is_left_out_once() -> None:
+    study = load_study("pasted")
+    assert {variant.extract["pasted"] for variant in study.variant} == {4}
+    adapts = [variant.adapt for variant in study.variant]
+    assert {"objective": "pasted", "pasted_shuffled": True} in adapts
+    assert {"objective": "pasted", "pasted_steps": 0} in adapts
+    left_out = [kind for adapt in adapts for kind in adapt.get("leave_out", "").split(",") if kind]
+    assert sorted(left_out) == sorted(KINDS)
 
 
 def test_the_methods_are_compared_with_patchcore() -> None:
