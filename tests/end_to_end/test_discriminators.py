@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lsfa_cli.artifacts.scores import open_scores
 from lsfa_cli.artifacts.store import open_artifact
@@ -215,6 +216,21 @@ def test_kinds_that_nobody_has_change_nothing(ready: Place) -> None:
     without = content(ready.artifact("adaptor"))
     stages(ready, "--objective", "pasted")
     assert differing(content(ready.artifact("adaptor")), without) == set()
+
+
+def test_pictures_show_what_each_source_found(trained: Place, tmp_path: Path) -> None:
+    trained.lsfa("score", *CATEGORY)
+    heights = []
+    for sources in ("all", "bank"):
+        trained.lsfa("score", *CATEGORY, "--sources", sources)
+        trained.lsfa("report", "--pictures", str(tmp_path / sources))
+        with Image.open(tmp_path / sources / "fitting" / "best.png") as picture:
+            heights.append(picture.height)
+            assert picture.width == 1080
+    row = heights[0] - heights[1]  # of two more rows of three maps
+    assert row / 2 > 1080 / 4
+    with open_scores(trained.artifact("scores")) as scores:
+        assert set(scores.maps) == {"rgb", "xyz", "fused"}
 
 
 def test_one_modality_alone(ready: Place) -> None:
