@@ -48,7 +48,11 @@ def table(place: Place, *words: str) -> dict[str, Any]:
     return content
 
 
-@pytest.mark.parametrize("name", [name for name in studies() if name != "sensitivity"])
+# Those of test_study_training.py: they train backbones, or long.
+ELSEWHERE = ("peft", "finetune", "sensitivity")
+
+
+@pytest.mark.parametrize("name", [name for name in studies() if name not in ELSEWHERE])
 def test_every_study_runs_and_has_its_rows(shared_place: Place, name: str) -> None:
     document = table(shared_place, name, "--seeds", "1")
     for modality in ("rgb", "xyz", "rgb+xyz"):

@@ -95,7 +95,7 @@ def test_trained_backbones_have_no_adaptor_and_stand_beside_one(name: str, hows:
     trained = [one for one in made.values() if one.finetune is not None]
     assert [one.finetune for one in trained] == [FinetuneSettings(how=how, steps=3, rank=2, seed=4) for how in hows]
     assert all(one.adapt is None for one in trained)
-    assert made["none"].finetune is made["none"].adapt is None
+    assert (made["none"].finetune, made["none"].adapt) == (None, None)
     assert made["encoder_1"].adapt == AdaptSettings(steps=7, seed=4)
 
 
