@@ -7,6 +7,7 @@ from typing import Any
 from lsfa_cli import __version__
 from lsfa_cli.artifacts.store import open_artifact
 from lsfa_cli.resampling import CONFIDENCE, RESAMPLES
+from lsfa_cli.settings import WEIGHTS_FILES
 from lsfa_cli.stages.study import Plan
 from lsfa_cli.stages.study_cells import Cell
 from lsfa_cli.tables.studies import StudyRow
@@ -47,7 +48,7 @@ def _common_settings(planned: Plan) -> list[str]:
         models = [model for one in planned.cells if (model := getattr(one.settings, stage)) is not None]
         for name, info in type(models[0]).model_fields.items() if models else ():
             values = {getattr(model, name) for model in models}
-            told = name in changed or name == "seed" or name.endswith(("_backbone", "_weights"))
+            told = name in changed or name in ("seed", *WEIGHTS_FILES) or name.endswith("_backbone")
             if not told and len(values) == 1 and values != {info.default}:
                 found.append(f"{stage} {name} {values.pop()}")
     return found
