@@ -122,7 +122,7 @@ def summarise(
     The interval is a bootstrap over test samples and seeds; the p-value a sign-flip test over (category, seed) pairs.
     Raises DataError when no cell was measured.
     """
-    labels = [_labels(planned, category) for category in planned.categories]
+    labels = [labels_of(planned, category) for category in planned.categories]
     draws = Resampling(labels, len(planned.seeds), seed=seed, resamples=resamples)
     measured = {
         name: {key: _Series(one.values, draws.means(one.figures)) for key, one in found.items() if key[1] in metrics}
@@ -144,7 +144,7 @@ def summarise(
 
 def choosing(planned: Plan, metric: str, *, seed: int = 0) -> dict[str, str]:
     """What the best variant by `metric` on half of the test samples gains on the other half, for the table's foot."""
-    labels = [_labels(planned, category) for category in planned.categories]
+    labels = [labels_of(planned, category) for category in planned.categories]
     found = choose(_measured(planned), planned.study.baseline, metric, labels, seed=seed)
     title = metric_title(metric)
     return {
@@ -204,7 +204,7 @@ def raise_failures(result: Progressed) -> None:
         raise PartialFailureError(f"{len(result.failures)} cells failed: {names}. The first: {first}")
 
 
-def _labels(planned: Plan, category: str) -> NDArray[np.uint8]:
+def labels_of(planned: Plan, category: str) -> NDArray[np.uint8]:
     """Those of the category's test samples, from any cell that was measured."""
     for one in planned.cells:
         if one.category == category and one.figures.is_file():

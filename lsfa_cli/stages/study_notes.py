@@ -8,7 +8,7 @@ from lsfa_cli import __version__
 from lsfa_cli.artifacts.store import open_artifact
 from lsfa_cli.resampling import CONFIDENCE, RESAMPLES
 from lsfa_cli.settings import WEIGHTS_FILES
-from lsfa_cli.stages.study import Plan
+from lsfa_cli.stages.study import Plan, labels_of
 from lsfa_cli.stages.study_cells import Cell
 from lsfa_cli.tables.studies import StudyRow
 from lsfa_cli.wording import counted
@@ -22,6 +22,7 @@ def notes(planned: Plan, rows: Sequence[StudyRow]) -> dict[str, str]:
     shown = {
         "question": planned.study.question,
         "categories": ", ".join(planned.categories),
+        "test samples": "; ".join(_test_samples(planned)),
         "seeds": ", ".join(str(seed) for seed in planned.seeds),
         "features": _features(planned),
         "settings": "; ".join(_common_settings(planned)) or "the defaults",
@@ -52,6 +53,14 @@ def _common_settings(planned: Plan) -> list[str]:
             if not told and len(values) == 1 and values != {info.default}:
                 found.append(f"{stage} {name} {values.pop()}")
     return found
+
+
+def _test_samples(planned: Plan) -> Iterator[str]:
+    """Of each category how many there are, on which the width of the intervals depends most."""
+    for category in planned.categories:
+        labels = labels_of(planned, category)
+        defective = int(labels.sum())
+        yield f"{category} {len(labels)} ({len(labels) - defective} good, {defective} defective)"
 
 
 def _features(planned: Plan) -> str:
