@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from lsfa_cli.errors import DataError, UnknownNameError, UsageError
-from lsfa_cli.settings import STAGES, RunSettings
+from lsfa_cli.settings import STAGES, WEIGHTS_FILES, RunSettings
 from lsfa_cli.toml_files import read_toml
 
 CONFIG_NAME = "lsfa.toml"
@@ -84,7 +84,7 @@ class Sources:
 
     def _placed(self, field: str, value: Any) -> Any:
         """A path in the file is relative to the file's folder."""
-        is_path = field in ("root", "work", "cache") or field.endswith("_weights")
+        is_path = field in ("root", "work", "cache", *WEIGHTS_FILES)
         return self.path.parent / value if is_path and self.path is not None and isinstance(value, str) else value
 
 
