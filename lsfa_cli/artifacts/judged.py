@@ -13,7 +13,7 @@ NORMAL, PASTED = "normal", "pasted"
 def write_judged(
     writer: ArtifactWriter, part: str, source: str, patches: NDArray[np.float32], image: NDArray[np.float64] | None
 ) -> None:
-    """Write what a source says of the `part` NORMAL or PASTED of the samples: patch scores, and a bank's image scores."""
+    """Write what a source says of a `part`, NORMAL or PASTED samples: patch scores, and a bank's image scores."""
     writer.write(f"{part}/patches/{source}", patches)
     if image is not None:
         writer.write(f"{part}/image/{source}", image)

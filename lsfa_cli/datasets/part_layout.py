@@ -68,9 +68,7 @@ def split_folders(part: Path, *, test: bool = True) -> list[SplitFolder]:
     return found
 
 
-def part_records(
-    part: Path, files: FilesTable, extra: Mapping[str, Path], *, test: bool = True
-) -> list[SampleRecord]:
+def part_records(part: Path, files: FilesTable, extra: Mapping[str, Path], *, test: bool = True) -> list[SampleRecord]:
     """All samples of a part. extra: files that every sample depends on, by role. test: with the test samples.
 
     `DataError` for good/ without samples, for files whose partner is missing and for masks of no sample.

@@ -7,6 +7,7 @@ spent there is something to compare. What was made stays: the next call goes on.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lsfa_cli.catalog import lookup
 from lsfa_cli.datasets.base import Dataset, RasterDataset
@@ -82,8 +83,13 @@ def check_groups(groups: Mapping[str, Sequence[str]]) -> None:
 
 
 def plan(around: Around, space: Space, categories: Sequence[str], base: Settings, seed: int) -> Plan:
-    """Every candidate on every category and fold. Raises DataError for a value that a setting does not take."""
+    """Every candidate on every category and fold.
+
+    Raises DataError for a value that a setting does not take, and for a category without enough good samples.
+    """
     every = units(around, categories, seed)
+    for unit in every:
+        unit.dataset.records(unit.category)
     cells = [
         cell(around, unit, candidate, base, seed)
         for fold in range(around.hold_out.folds)
@@ -116,17 +122,18 @@ class _Clock:
         return f", about {duration(sum(sum(timed) / len(timed) for timed in means))} left"
 
 
-def run_plan(planned: Plan, budget: Budget, progress: Progress) -> Progressed:
-    """Make what is not there until the budget is spent. A cell that fails is recorded and does not stop the others."""
+def run_plan(planned: Plan, budget: Budget, progress: Progress, *, rerun: bool = False) -> Progressed:
+    """Make what is not there, or all for `rerun`, until the budget is spent.
+
+    A cell that fails is recorded and does not stop the others.
+    """
     result, silent, clock = Progressed(), Quiet(progress), _Clock(budget.clock)
     every = list(pieces_of(planned.cells))
-    there: set[Piece] = set()
+    there = _There(rerun)
     with progress.track("tune", len(every)) as advance:
 
         def finish(piece: Piece) -> None:
-            if piece not in there:
-                there.add(piece)
-                advance(1)
+            advance(there.add(piece))
 
         for one in planned.cells:
             try:
@@ -139,7 +146,7 @@ def run_plan(planned: Plan, budget: Budget, progress: Progress) -> Progressed:
                 continue
             result.measured.append(one)
             result.made += made
-            waiting = [piece for piece in every if piece not in there]
+            waiting = [piece for piece in every if piece.path not in there.paths]
             if made:
                 done = f"{len(every) - len(waiting)} of {counted(len(every), 'step')}"
                 progress.say(f"{one}: measured ({done}{clock.left(waiting)})")
@@ -149,19 +156,19 @@ def run_plan(planned: Plan, budget: Budget, progress: Progress) -> Progressed:
 def _run_cell(
     one: Cell,
     budget: Budget,
-    there: set[Piece],
+    there: "_There",
     finish: Callable[[Piece], None],
     clock: _Clock,
     progress: Progress,
 ) -> bool | None:
     """Make a cell; False where it was there, None where the budget does not allow what is missing."""
     features, figures = one.pieces[0], one.pieces[-1]
-    if _is_there(features, there) and _is_there(figures, there):
+    if there.has(features) and there.has(figures):
         for piece in one.pieces:
             finish(piece)
         return False
     for piece in one.pieces:
-        if not _is_there(piece, there):
+        if not there.has(piece):
             if budget.is_spent:
                 return None
             clock.time(piece, lambda piece=piece: piece.make(progress))  # type: ignore[misc]  # bound now
@@ -169,13 +176,28 @@ def _run_cell(
     return True
 
 
-def _is_there(piece: Piece, there: set[Piece]) -> bool:
-    """Whether a piece is up to date; what was found so in this run is not looked at again."""
-    return piece in there or piece.is_there()
+class _There:
+    """The pieces that were found up to date or made in this run. anew: what was not made in it is to be made again."""
+
+    def __init__(self, anew: bool) -> None:
+        self.paths: set[Path] = set()
+        self._anew = anew
+
+    def add(self, piece: Piece) -> int:
+        """Remember a piece; how many more there are, 0 or 1."""
+        new = piece.path not in self.paths
+        self.paths.add(piece.path)
+        return int(new)
+
+    def has(self, piece: Piece) -> bool:
+        """Whether a piece is up to date; it is looked at once in a run, but for what is not."""
+        return piece.path in self.paths or (not self._anew and piece.is_there())
 
 
 def raise_failures(result: Progressed) -> None:
     """Say which cells failed, if any did."""
     if result.failures:
         first = next(iter(result.failures.values()))
-        raise PartialFailureError(f"{len(result.failures)} cells failed: {'; '.join(result.failures)}. The first: {first}")
+        raise PartialFailureError(
+            f"{len(result.failures)} cells failed: {'; '.join(result.failures)}. The first: {first}"
+        )

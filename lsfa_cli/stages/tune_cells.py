@@ -106,13 +106,15 @@ class Cell:
 
 
 def units(around: Around, categories: Sequence[str], seed: int) -> list[Unit]:
-    """Every category and fold, the first fold of all categories first. seed: of the training, one more a fold."""
+    """Every category and fold, the first fold of all categories first. seed: of the training, one more a fold.
+
+    A fold's folder does not depend on how many folds there are: more of them can be added later.
+    """
     found = []
     for fold in range(around.hold_out.folds):
         for category in categories:
             held = {
                 "share": around.hold_out.share,
-                "folds": around.hold_out.folds,
                 "fold": fold,
                 "seed": around.hold_out.seed,
                 "training_seed": seed + fold,
@@ -147,9 +149,7 @@ def cell(around: Around, unit: Unit, candidate: StudyVariant, base: Settings, se
         None if banks is None else banks.path, {group: piece.path for group, piece in discriminators.items()}
     )
     pieces = [making.features_piece(), *([] if banks is None else [banks]), *discriminators.values()]
-    return Cell(
-        candidate.name, unit, settings, features, judgements, [*pieces, making.figures(judgements)]
-    )
+    return Cell(candidate.name, unit, settings, features, judgements, [*pieces, making.figures(judgements)])
 
 
 @dataclass(frozen=True)
@@ -199,15 +199,13 @@ class _Making:
 
     def discriminators(self, adapt: AdaptSettings, group: str) -> Piece:
         """What discriminators say that did not learn from the kinds of a group."""
-        kinds = [kind for kind in (*left_out(adapt), *self.around.groups[group])]
+        kinds = [*left_out(adapt), *self.around.groups[group]]
         adaptor, foreground = discriminator_settings(adapt, kinds), self.settings.bank.rgb_foreground
         made_with = recorded_discriminators(adaptor, foreground=foreground)
         out = self._file("discriminators", made_with, "judged.h5")
 
         def make(progress: Progress) -> None:
-            judge_discriminators(
-                self.features, self._adaptor(adaptor), out, adaptor, progress, foreground=foreground
-            )
+            judge_discriminators(self.features, self._adaptor(adaptor), out, adaptor, progress, foreground=foreground)
 
         return Piece("discriminators", out, lambda: is_judged(out, self.features, made_with), make)
 
@@ -234,8 +232,9 @@ class _Making:
         return Piece(
             "figures",
             out,
-            lambda: self.features.is_file()
-            and why_outdated(out, "figures", settings=made_with, inputs=inputs()) is None,
+            lambda: (
+                self.features.is_file() and why_outdated(out, "figures", settings=made_with, inputs=inputs()) is None
+            ),
             make,
         )
 

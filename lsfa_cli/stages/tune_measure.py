@@ -21,7 +21,7 @@ from lsfa_cli.artifacts.judged import NORMAL, PASTED, judging_sources, read_imag
 from lsfa_cli.artifacts.pasted import PastedFeatures
 from lsfa_cli.artifacts.store import Artifact, ArtifactWriter, open_artifact
 from lsfa_cli.discriminator import image_scores
-from lsfa_cli.errors import DataError, UndefinedMetricError
+from lsfa_cli.errors import DataError, UndefinedMetricError, UsageError
 from lsfa_cli.fusion import LinearOneClass, ScoreStatistics, average, average_raw, one_class_score, score_statistics
 from lsfa_cli.maps import score_maps
 from lsfa_cli.metrics import aupro, image_auroc
@@ -129,26 +129,23 @@ class Measuring:
     bank: BankSettings
     score: ScoreSettings
 
-    def group(
-        self, samples: Samples, group: str, size: int
-    ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-        """Image scores (m,) and maps (m, S, S) of the samples of a group, all sources together."""
-        chosen, found = samples.groups[group], {}
-        one_class: dict[str, LinearOneClass] = {}
+    def group(self, samples: Samples, group: str, size: int) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Image scores (m,) and maps (m, S, S) of the samples of a group, all sources together. size: S."""
+        found = self.sources(samples, group, size)
+        return self._fused(found, "image"), self._fused(found, "map")
+
+    def sources(self, samples: Samples, group: str, size: int) -> dict[str, SourceScores]:
+        """What each source says of the samples of a group, the banks first. size: S."""
+        found: dict[str, SourceScores] = {}
         for path in self.judgements.of(group):
             with open_artifact(path, "judged") as judged:
                 for source in judging_sources(judged):
                     found[source] = source_scores(
-                        judged, source, samples, chosen, size=size, sigma=self.bank.blur_sigma
+                        judged, source, samples, samples.groups[group], size=size, sigma=self.bank.blur_sigma
                     )
-                for kind in ("image", "map"):
-                    if (row := read_one_class(judged, kind)) is not None:
-                        one_class[kind] = LinearOneClass(tuple(row[:-1]), float(row[-1]))
-        return self._fused(found, "image", one_class), self._fused(found, "map", one_class)
+        return found
 
-    def _fused(
-        self, found: Mapping[str, SourceScores], kind: str, one_class: Mapping[str, LinearOneClass]
-    ) -> NDArray[np.floating]:
+    def _fused(self, found: Mapping[str, SourceScores], kind: str) -> NDArray[np.floating]:
         scores = {name: one.image if kind == "image" else one.maps for name, one in found.items()}
         # Other fusions are of banks alone, and of two of them.
         if self.judgements.discriminators or len(scores) == 1 or self.score.fusion == "average":
@@ -159,7 +156,15 @@ class Measuring:
             return average(scores, statistics, shares(weights, scores) if weights else None)
         if self.score.fusion == "average_raw":
             return average_raw(scores)
-        return one_class_score(one_class[kind], scores["rgb"], scores["xyz"])
+        return one_class_score(self._one_class(kind), scores["rgb"], scores["xyz"])
+
+    def _one_class(self, kind: str) -> LinearOneClass:
+        """The one-class SVM of the banks. Raises UsageError where they were made without."""
+        if self.judgements.banks is not None:
+            with open_artifact(self.judgements.banks, "judged") as judged:
+                if (row := read_one_class(judged, kind)) is not None:
+                    return LinearOneClass(tuple(row[:-1]), float(row[-1]))
+        raise UsageError("--fusion ocsvm needs a one-class SVM", hint="Give the candidate bank = { ocsvm = true }.")
 
 
 def write_figures(
