@@ -16,10 +16,12 @@ from lsfa_cli.resampling import (
     image_auroc_sums,
     interval,
     mean_ratio_sums,
+    owner_weights,
     part_auroc_sums,
     pixel_auroc_sums,
     sample_weights,
     sign_flip_p_value,
+    standard_error,
 )
 
 LABELS = np.array([0, 0, 0, 1, 1, 1, 1])
@@ -208,3 +210,33 @@ def test_p_value_of_many_pairs_is_drawn_and_repeatable() -> None:
 def test_no_p_value_of_anything_but_a_row_of_numbers(wrong: list[float]) -> None:
     with pytest.raises(ValueError, match="finite differences"):
         sign_flip_p_value(wrong)
+
+
+def test_samples_of_one_owner_are_drawn_together() -> None:
+    owners = np.array([7, 3, 7, 3, 9])
+    weights = owner_weights(owners, 500, np.random.default_rng(0))
+    assert (weights[:, 0] == weights[:, 2]).all()
+    assert (weights[:, 1] == weights[:, 3]).all()
+    # three owners are drawn with replacement in each row
+    np.testing.assert_array_equal(weights[:, [0, 1, 4]].sum(axis=1), 3)
+    assert weights.mean(axis=0) == pytest.approx(1.0, abs=0.15)
+
+
+def test_versions_of_one_sample_say_no_more_than_one_of_them() -> None:
+    random = np.random.default_rng(5)
+    scores, labels = random.normal(0, 1, 20), np.repeat([0, 1], 10)
+    scores[10:] += 0.5
+    once = image_auroc_sums(scores, labels)
+    owners = np.tile(np.arange(10), 2)
+    alone = Resampling([labels], 1, seed=0, owners=[owners]).means([[once]])
+    # each defective sample three times over
+    places = np.concatenate([np.arange(20), np.arange(10, 20), np.arange(10, 20)])
+    thrice = image_auroc_sums(scores[places], labels[places])
+    together = Resampling([labels[places]], 1, seed=0, owners=[owners[places]]).means([[thrice]])
+    np.testing.assert_allclose(together, alone)
+    assert standard_error(together) == pytest.approx(alone[1:].std(ddof=1))
+
+
+def test_standard_error_without_draws_is_nan() -> None:
+    assert np.isnan(standard_error(np.array([0.5, np.nan, 0.4])))
+    assert standard_error(np.array([9.0, 1.0, np.nan, 3.0])) == pytest.approx(np.sqrt(2))
