@@ -24,7 +24,8 @@ class _Count:
     """What was counted so far. stages: how many. seconds, memory: of extraction, which is measured and not counted.
 
     sizes: of each features file, None where it cannot be made. trained: adaptors that were counted. tuned: what
-    training through the backbones takes, by category and settings without the seed, None where it cannot be done.
+    training through the backbones takes, by category and settings, None where it cannot be done. The estimate does not
+    depend on what learns, nor on the seed.
     """
 
     cost: Cost = field(default_factory=Cost)
@@ -96,8 +97,8 @@ def _trained_features(around: Surroundings, one: Cell, count: _Count, progress: 
     settings = one.settings.finetune
     if settings is None:
         raise ValueError(f"{one.variant} trains no backbone")
-    alike = (one.category, content_of(one.settings.extract), content_of(settings.model_copy(update={"seed": 0})))
-    key = canonical_json(alike)
+    same = settings.model_copy(update={"seed": 0, "how": "all"})
+    key = canonical_json((one.category, content_of(one.settings.extract), content_of(same)))
     if key not in count.tuned:
         count.tuned[key] = _training(around, one, settings, progress)
     taken = count.tuned[key]
