@@ -59,9 +59,7 @@ def _told(model: StageSettings, always: Set[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, info in type(model).model_fields.items():
         value = getattr(model, name)
-        if value is not None and (
-            name in always or (value != info.default and name not in model.without_effect())
-        ):
+        if value is not None and (name in always or (value != info.default and name not in model.without_effect())):
             found[name] = str(value.absolute()) if isinstance(value, Path) else value
     return found
 
