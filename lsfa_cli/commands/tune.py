@@ -8,6 +8,7 @@ import typer
 from lsfa_cli.catalog import lookup
 from lsfa_cli.commands.options import INPUT_PANEL, RUN_PANEL, Categories, Session, TableFormat, with_settings
 from lsfa_cli.commands.running import cache_folder, hand_over
+from lsfa_cli.configuration import run_defaults
 from lsfa_cli.datasets import open_dataset
 from lsfa_cli.studies.spaces import default_text, load_space
 from lsfa_cli.wording import counted
@@ -149,7 +150,7 @@ def command(
     session.console.info(f"tune: {result.made} cells measured, {found} were there, {len(result.waiting)} left out")
     for what, error in result.failures.items():
         session.console.error(f"{what}: {error}")
-    tuned = summarise(around, planned, result, base, session.console, by=by, seed=seed)
+    tuned = summarise(around, planned, result, base, session.console, by=by, seed=seed, told=run_defaults())
     hand_over(session, render_tuning(tuned, format, caption=f"Tuning on {dataset.name} {', '.join(categories)}"),
               table, "tune")  # fmt: skip
     if out is not None:

@@ -1,6 +1,6 @@
 """What `lsfa tune` found, put together for its table."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from lsfa_cli import __version__
 from lsfa_cli.resampling import CONFIDENCE, RESAMPLES
@@ -24,14 +24,20 @@ def summarise(
     *,
     by: str,
     seed: int,
+    told: Mapping[str, Collection[str]],
 ) -> Tuned:
-    """The ranking, the chosen candidate and weights. Raises LsfaError where nothing was measured."""
+    """The ranking, the chosen candidate and weights. told: as of `settings_text`.
+
+    Raises LsfaError where nothing was measured.
+    """
     ranking = Ranking(planned, compared(planned, result), by=by, seed=seed)
     cells = planned.of(ranking.chosen, ranking.units)
     score, weights = choose_weights(cells, around.groups, ranking.draws, progress)
     categories = list(dict.fromkeys(unit.category for unit in planned.units))
     candidate = next(one for one in planned.space.candidate if one.name == ranking.chosen)
-    text = settings_text(base.of(candidate, seed), score, seed=seed, dataset=around.dataset.name, categories=categories)
+    text = settings_text(
+        base.of(candidate, seed), score, seed=seed, dataset=around.dataset.name, categories=categories, told=told
+    )
     return Tuned(
         ranking.title,
         ranking.first,

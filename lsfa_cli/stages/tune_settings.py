@@ -1,6 +1,6 @@
 """The chosen settings as an `lsfa.toml`, which `lsfa run --config FILE` and every stage take."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,6 @@ import tomlkit
 
 from lsfa_cli import __version__
 from lsfa_cli.artifacts.files import write_text
-from lsfa_cli.configuration import run_defaults
 from lsfa_cli.errors import UsageError
 from lsfa_cli.settings import AdaptSettings, ScoreSettings, StageSettings
 from lsfa_cli.stages.study_cells import Settings
@@ -23,11 +22,20 @@ _ALWAYS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def settings_text(settings: Settings, score: ScoreSettings, *, seed: int, dataset: str, categories: list[str]) -> str:
+def settings_text(
+    settings: Settings,
+    score: ScoreSettings,
+    *,
+    seed: int,
+    dataset: str,
+    categories: Sequence[str],
+    told: Mapping[str, Collection[str]],
+) -> str:
     """The settings that are not the defaults, and what `lsfa run` or the tuning may decide otherwise, as TOML.
 
-    settings: of the chosen candidate. score: the same with weights. seed: in place of the folds' own ones. Pasted
-    samples are only asked for where something learns from them.
+    settings: of the chosen candidate. score: the same with weights. seed: in place of the folds' own ones. told: by
+    stage, settings to be told even where they are the defaults. Pasted samples are only asked for where something
+    learns from them.
     """
     adapt = settings.adapt or AdaptSettings(objective="none")
     extract = settings.extract
@@ -44,7 +52,7 @@ def settings_text(settings: Settings, score: ScoreSettings, *, seed: int, datase
     }
     for stage, model in stages.items():
         table = tomlkit.table()
-        for name, value in _told(model, {*_ALWAYS[stage], *run_defaults().get(stage, {})}).items():
+        for name, value in _told(model, {*_ALWAYS[stage], *told.get(stage, ())}).items():
             table.add(name, value)
         if len(table):
             document.add(stage, table)

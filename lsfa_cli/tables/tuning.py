@@ -73,6 +73,27 @@ def render_tuning(tuned: Tuned, format: str, *, caption: str) -> str:
     return writers[format](tuned, caption)
 
 
+def read_tuning(text: str) -> tuple[Tuned, str]:
+    """What `render_tuning` wrote as json, and its caption. Raises ValueError for anything else."""
+    document = json.loads(text)
+    if (document.get("schema"), document.get("schema_version")) != (JSON_SCHEMA, JSON_SCHEMA_VERSION):
+        raise ValueError("not what lsfa tune --format json writes today")
+    rows = [
+        RankedRow(
+            row["rank"],
+            row["candidate"],
+            Estimate(**row["figure"]),
+            {metric: Estimate(**found) for metric, found in row["metrics"].items()},
+            None if row["difference"] is None else Estimate(**row["difference"]),
+            row["groups"],
+        )
+        for row in document["rows"]
+    ]
+    weights = [WeightRow(**row) for row in document["weights"]]
+    plain = {name: document[name] for name in ("title", "first", "chosen", "settings", "notes")}
+    return Tuned(rows=rows, weights=weights, **plain), document["caption"]
+
+
 def _grids(tuned: Tuned) -> list[Grid]:
     grids = [_ranking(tuned), *(_by_group(tuned, metric) for metric in _metrics(tuned))]
     return [*grids, _weights(tuned)] if tuned.weights else grids

@@ -12,7 +12,7 @@ import pytest
 from lsfa_cli.artifacts.features import open_features
 from lsfa_cli.artifacts.scores import open_scores
 from lsfa_cli.artifacts.store import open_artifact
-from lsfa_cli.configuration import load_sources
+from lsfa_cli.configuration import load_sources, run_defaults
 from lsfa_cli.datasets import open_dataset
 from lsfa_cli.datasets.held_out import HeldOut, HoldOut
 from lsfa_cli.preprocessing.cache import SampleCache
@@ -26,6 +26,7 @@ from lsfa_cli.stages.progress import NoProgress
 from lsfa_cli.stages.score import score
 from lsfa_cli.stages.study_cells import Settings
 from lsfa_cli.stages.tune_measure import samples_of
+from lsfa_cli.stages.tune_settings import settings_text
 from lsfa_cli.studies.spaces import Space, load_space
 from tests.end_to_end.conftest import Place, runner
 
@@ -176,8 +177,33 @@ def test_run_takes_the_chosen_settings(tuned: Place) -> None:
     score_settings = sources.stage("score", ScoreSettings)
     chosen = {row["what"]: row["chosen"] for row in document["weights"]}
     assert (score_settings.image_weights, score_settings.map_weights) == (chosen["image scores"], chosen["maps"])
+    assert score_settings.sources == candidate.score.get("sources", "all")
     planned = tuned.lsfa("run", "--config", "tuned.toml", "--category", "fitting", "--dry-run")
     assert "would make" in planned.stdout
+
+
+@pytest.mark.parametrize("objective", ["none", "lsfa", "pasted", "lsfa+pasted"])
+def test_what_run_has_as_its_own_default_is_told(tmp_path: Path, objective: str) -> None:
+    weights = tmp_path / "some.safetensors"
+    settings = Settings(
+        ExtractSettings(pasted=4, rgb_weights=weights),
+        AdaptSettings.model_validate({"objective": objective, "seed": 7, "pasted_steps": 600}),
+        BankSettings(seed=7),
+        ScoreSettings(seed=7),
+    )
+    score_settings = settings.score.model_copy(update={"image_weights": "rgb_bank=1,xyz_bank=0.5"})
+    (tmp_path / "tuned.toml").write_text(
+        settings_text(settings, score_settings, seed=3, dataset="data", categories=["part"], told=run_defaults())
+    )
+    sources = load_sources({}, config=tmp_path / "tuned.toml", environment={})
+    learns = "pasted" in objective
+    for stage, expected in {
+        "extract": settings.extract.model_copy(update={"pasted": 4 * learns}),
+        "adapt": settings.adapt.model_copy(update={"seed": 3} | ({} if learns else {"pasted_steps": 2000})),
+        "bank": BankSettings(seed=3),
+        "score": score_settings.model_copy(update={"seed": 3}),
+    }.items():
+        assert sources.stage(stage, type(expected), run_defaults()) == expected
 
 
 def test_a_file_of_somebody_else_is_not_overwritten(tuned: Place) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from lsfa_cli.errors import UnknownNameError
 from lsfa_cli.tables.studies import Estimate
-from lsfa_cli.tables.tuning import RankedRow, Tuned, WeightRow, render_tuning
+from lsfa_cli.tables.tuning import RankedRow, Tuned, WeightRow, read_tuning, render_tuning
 
 ROWS = [
     RankedRow(
@@ -83,6 +83,12 @@ def test_json_is_one_document_with_everything() -> None:
     assert document["rows"][1]["difference"] is None
     assert document["weights"][0]["error"] == 0.03
     assert document["settings"] == TUNED.settings
+
+
+def test_json_is_read_as_it_was_written() -> None:
+    assert read_tuning(render_tuning(TUNED, "json", caption="Tuning on parts")) == (TUNED, "Tuning on parts")
+    with pytest.raises(ValueError, match="not what lsfa tune"):
+        read_tuning("{}")
 
 
 def test_csv_has_one_line_a_candidate() -> None:
