@@ -325,6 +325,11 @@ class RunSettings(BaseModel):
     work: Path = Field(Path("lsfa-work"), description="Folder of the artifacts: WORK/DATA/CATEGORY/*.h5.")
     cache: Path | None = Field(None, description="Folder of the preprocessing cache. Default: the user's cache folder.")
     jobs: int = Field(0, ge=0, description="Threads that read and preprocess; 0 takes one a processor.")
+    search: Literal["own", "faiss"] = Field(
+        "own",
+        description="What finds nearest bank entries: matrix products of NumPy, on CUDA of PyTorch (own), or faiss. "
+        "Both are exact and give the same result.",
+    )
 
 
 STAGES: Mapping[str, type[BaseModel]] = {

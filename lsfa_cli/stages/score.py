@@ -30,6 +30,7 @@ from lsfa_cli.fusion import LinearOneClass, ScoreStatistics, average, average_ra
 from lsfa_cli.maps import score_maps
 from lsfa_cli.memory_bank import MemoryBank
 from lsfa_cli.samples import MODALITIES, Modality
+from lsfa_cli.searches import search_of
 from lsfa_cli.settings import ScoreSettings
 from lsfa_cli.stages.adapted import fitted_adaptors, open_adaptor, score_split
 from lsfa_cli.stages.costs import sizes_of
@@ -77,10 +78,14 @@ def score(
     out: Path,
     settings: ScoreSettings,
     *,
+    search: str = "own",
     mode: Mode = Mode(),
     progress: Progress | None = None,
 ) -> Outcome:
-    """Make the scores artifact. The bank must have been made from these features and this adaptor."""
+    """Make the scores artifact. The bank must have been made from these features and this adaptor.
+
+    search: the name of what finds nearest entries (`lsfa_cli.searches`); the result does not depend on it.
+    """
     with (
         open_features(features_file) as features,
         open_artifact(bank_file, "bank") as bank,
