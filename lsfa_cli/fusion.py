@@ -48,26 +48,44 @@ def score_statistics(scores: ArrayLike) -> ScoreStatistics:
     return ScoreStatistics(mean, float(np.sqrt(squares / values.size)))
 
 
-def average(scores: Mapping[str, FloatArray], statistics: Mapping[str, ScoreStatistics]) -> NDArray[Any]:
+def average(
+    scores: Mapping[str, FloatArray],
+    statistics: Mapping[str, ScoreStatistics],
+    shares: Mapping[str, float] | None = None,
+) -> NDArray[Any]:
     """Mean over the modalities of (score - mean) / deviation, mean and deviation being those of normal samples.
 
     A modality whose normal samples all score the same has deviation 0 and no scale of its own: it is only centred,
-    that is, divided by 1.
+    that is, divided by 1. shares: of each score in the mean, summing to 1; without them all share alike.
     """
     missing = [modality for modality in scores if modality not in statistics]
     if missing:
         raise ValueError(f"no score statistics for {', '.join(missing)}")
-    return average_raw({modality: _calibrated(values, statistics[modality]) for modality, values in scores.items()})
+    calibrated = {modality: _calibrated(values, statistics[modality]) for modality, values in scores.items()}
+    return average_raw(calibrated) if shares is None else _weighted(calibrated, shares)
 
 
 def average_raw(scores: Mapping[str, FloatArray]) -> NDArray[Any]:
     """Mean of the modalities' scores as they are, the literal text of the paper."""
+    arrays = _of_one_shape(scores)
+    return np.asarray(sum(arrays[1:], start=arrays[0]) / len(arrays))
+
+
+def _weighted(scores: Mapping[str, FloatArray], shares: Mapping[str, float]) -> NDArray[Any]:
+    arrays = _of_one_shape(scores)
+    if set(shares) != set(scores) or not np.isclose(sum(shares.values()), 1):
+        raise ValueError(f"shares of {', '.join(scores)} must sum to 1: {dict(shares)}")
+    weighted = [shares[name] * values for name, values in zip(scores, arrays, strict=True)]
+    return np.asarray(sum(weighted[1:], start=weighted[0]))
+
+
+def _of_one_shape(scores: Mapping[str, FloatArray]) -> list[NDArray[Any]]:
     arrays = [np.asarray(values) for values in scores.values()]
     if not arrays:
         raise ValueError("there is no modality to average")
     if len({array.shape for array in arrays}) > 1:
         raise ValueError(f"modalities differ in shape: {', '.join(str(array.shape) for array in arrays)}")
-    return np.asarray(sum(arrays[1:], start=arrays[0]) / len(arrays))
+    return arrays
 
 
 def fit_one_class(rgb_scores: ArrayLike, xyz_scores: ArrayLike, uff_scores: ArrayLike | None = None) -> LinearOneClass:

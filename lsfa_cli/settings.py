@@ -11,10 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from lsfa_cli.errors import UsageError
+from lsfa_cli.source_weights import SourceWeights, parse_weights
 
 ModalityChoice = Literal["rgb", "xyz", "both"]
 PrecisionChoice = Literal["auto", "fp32", "bf16"]
+WEIGHTS_FILES = ("rgb_weights", "xyz_weights")
+"""The settings that name a file; what an artifact records of them is its content."""
 
 
 class StageSettings(BaseModel):
@@ -298,9 +303,34 @@ class ScoreSettings(StageSettings):
         "mean of their calibrated scores; each alone is told beside), by banks or by discriminators alone.",
     )
 
+    image_weights: str = Field(
+        "",
+        description="Weights of the sources in image scores, as in rgb_bank=1,xyz_bank=0.5,rgb_pasted=2; a source that "
+        "is left out has 0. Nothing: all alike.",
+    )
+    map_weights: str = Field("", description="The same for anomaly maps.")
+
+    @model_validator(mode="after")
+    def _weigh_calibrated_scores(self) -> "ScoreSettings":
+        """Weights are read when they are given, and not only after the stages before."""
+        if any(self.weights) and self.fusion != "average":
+            raise UsageError(
+                f"--fusion {self.fusion} has no place for weights of the sources, which are of calibrated scores",
+                hint="Use --fusion average, or leave image_weights and map_weights empty.",
+            )
+        return self
+
+    @property
+    def weights(self) -> SourceWeights:
+        """The weights of the sources. Raises UsageError where they are none."""
+        return SourceWeights(
+            parse_weights(self.image_weights, "image_weights"), parse_weights(self.map_weights, "map_weights")
+        )
+
     def without_effect(self) -> set[str]:
-        """All sources are not recorded: scores made when there were banks alone stay up to date."""
-        return {"sources"} if self.sources == "all" else set()
+        """All sources alike are not recorded: scores made when there were banks alone stay up to date."""
+        unused = {"sources"} if self.sources == "all" else set()
+        return unused | {name for name in ("image_weights", "map_weights") if not getattr(self, name).strip()}
 
 
 class ReportSettings(BaseModel):

@@ -23,6 +23,15 @@ def test_average_worked_by_hand() -> None:
     np.testing.assert_allclose(average_raw(scores), [5.5, 22.5])
 
 
+def test_average_by_shares_worked_by_hand() -> None:
+    scores = {"rgb": np.array([1.0, 5.0]), "xyz": np.array([10.0, 40.0]), "third": np.array([7.0, 8.0])}
+    statistics = {"rgb": ScoreStatistics(1.0, 2.0), "xyz": ScoreStatistics(20.0, 10.0), "third": ScoreStatistics(7, 1)}
+    shares = {"rgb": 0.5, "xyz": 0.3, "third": 0.2}
+    np.testing.assert_allclose(average(scores, statistics, shares), [0.3 * -1, 0.5 * 2 + 0.3 * 2 + 0.2 * 1])
+    alike = dict.fromkeys(scores, 1 / 3)
+    np.testing.assert_allclose(average(scores, statistics, alike), average(scores, statistics))
+
+
 def test_average_does_not_depend_on_the_unit_of_a_modality() -> None:
     rng = np.random.default_rng(0)
     normal = {"rgb": rng.random(50), "xyz": rng.random(50)}
@@ -108,6 +117,9 @@ def test_bad_input_is_refused() -> None:
     ones = np.ones(3)
     with pytest.raises(ValueError, match="no score statistics for xyz"):
         average({"rgb": ones, "xyz": ones}, {"rgb": ScoreStatistics(0.0, 1.0)})
+    for shares in ({"rgb": 0.5, "xyz": 0.6}, {"rgb": 1.0}):
+        with pytest.raises(ValueError, match="must sum to 1"):
+            average({"rgb": ones, "xyz": ones}, dict.fromkeys(("rgb", "xyz"), ScoreStatistics(0.0, 1.0)), shares)
     with pytest.raises(ValueError, match="no modality"):
         average_raw({})
     with pytest.raises(ValueError, match="differ in shape"):

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from lsfa_cli.artifacts.store import Artifact, open_artifact
 
 FUSED = "fused"  # the name of the scores that both modalities give together
-# Where there is a discriminator of pasted defects: what banks and discriminators say alone, as in rgb_bank, rgb_pasted.
-BANK_ALONE, PASTED_ALONE = "_bank", "_pasted"
 
 
 class Scores:

@@ -16,6 +16,7 @@ from lsfa_cli.fusion import score_statistics
 from lsfa_cli.maps import score_maps
 from lsfa_cli.samples import MODALITIES, Split
 from lsfa_cli.settings import AdaptSettings, BankSettings, ScoreSettings
+from lsfa_cli.stages.methods import unusual_fusion
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.recorded import device_of
 from lsfa_cli.stages.trained import read_trained_pair, write_trained
@@ -75,8 +76,8 @@ def write_mapped_scores(
     progress: Progress,
 ) -> None:
     """Write the image scores and maps of the test samples, and the normal samples' scores."""
-    if settings.fusion != "average":
-        progress.warn(f"CFM fuses by the product of both maps: --fusion {settings.fusion} changes nothing")
+    if told := unusual_fusion(settings):
+        progress.warn(f"CFM fuses by the product of both maps: {told} changes nothing")
     sigma, what = float(bank.settings["blur_sigma"]), f"score {features.category}"
     for name, maps in _maps(features, adaptor, "test", sigma, settings.device, what, progress):
         writer.write(f"image/{name}", mapped_image_scores(maps))

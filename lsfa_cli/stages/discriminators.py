@@ -23,7 +23,7 @@ from lsfa_cli.artifacts.adaptor import (
 from lsfa_cli.artifacts.bank import write_statistics
 from lsfa_cli.artifacts.features import Features, SplitFeatures
 from lsfa_cli.artifacts.pasted import PastedFeatures, has_pasted
-from lsfa_cli.artifacts.scores import FUSED, PASTED_ALONE
+from lsfa_cli.artifacts.scores import FUSED
 from lsfa_cli.artifacts.store import Artifact, ArtifactWriter
 from lsfa_cli.catalog import lookup
 from lsfa_cli.discriminator import (
@@ -41,6 +41,7 @@ from lsfa_cli.maps import patch_shares, score_maps
 from lsfa_cli.pasting import KINDS
 from lsfa_cli.samples import MODALITIES, BoolArray, Modality, PatchFeatures, Split
 from lsfa_cli.settings import AdaptSettings
+from lsfa_cli.source_weights import PASTED_ALONE, SourceWeights, shares
 from lsfa_cli.stages.adapted import coarse_validity
 from lsfa_cli.stages.progress import Advance, Progress
 from lsfa_cli.stages.recorded import device_of
@@ -240,10 +241,12 @@ def write_calibrated(
 class Combined:
     """Scores of banks and discriminators by name, such as rgb and rgb_pasted, and how they are put together.
 
-    image: (n,), maps: (n, S, S), of the test samples. normal: (m,), image scores of normal samples.
+    weights: of the sources; none: all alike. image: (n,), maps: (n, S, S), of the test samples. normal: (m,), image
+    scores of normal samples.
     """
 
     bank: Artifact
+    weights: SourceWeights
     image: dict[str, NDArray[np.float64]]
     maps: dict[str, NDArray[np.float32]]
     normal: dict[str, NDArray[np.float64]]
@@ -254,8 +257,13 @@ class Combined:
             {name: ScoreStatistics(*read_pair(self.bank, f"{name}/{kind}_statistics")) for name in names}
             for kind in ("image", "map")
         )
+        of_images, of_maps = (shares(weights, names) if weights else None for weights in self.weights)
         image, maps, normal = ({name: found[name] for name in names} for found in (self.image, self.maps, self.normal))
-        return average(image, image_statistics), average(maps, map_statistics), average(normal, image_statistics)
+        return (
+            average(image, image_statistics, of_images),
+            average(maps, map_statistics, of_maps),
+            average(normal, image_statistics, of_images),
+        )
 
 
 def write_discriminated(

@@ -6,6 +6,7 @@ from lsfa_cli.artifacts.adaptor import BTF, CFM, UFF
 from lsfa_cli.artifacts.features import Features
 from lsfa_cli.errors import UsageError
 from lsfa_cli.samples import MODALITIES
+from lsfa_cli.settings import ScoreSettings
 
 _NEEDS_BOTH: Mapping[str, str] = {
     CFM: "CFM predicts each modality from the other",
@@ -29,3 +30,10 @@ def require_modalities(features: Features, method: str, choice: str) -> None:
             f"{_NEEDS_BOTH[method]}, and {features.artifact.path} has {present[0]} features alone",
             hint="Use --method lsfa, or extract both: lsfa extract --modality both",
         )
+
+
+def unusual_fusion(settings: ScoreSettings) -> str:
+    """What was asked of the fusion, where that is not the default: a method that fuses in its own way warns of it."""
+    if any(settings.weights):
+        return "a weight of a source"
+    return "" if settings.fusion == "average" else f"--fusion {settings.fusion}"

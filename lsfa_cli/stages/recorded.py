@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from lsfa_cli.errors import LsfaError, WeightsError
 from lsfa_cli.preprocessing.digests import file_digest
-from lsfa_cli.settings import AdaptSettings, ExtractSettings, content_of
+from lsfa_cli.settings import WEIGHTS_FILES, AdaptSettings, ExtractSettings, content_of
 from lsfa_cli.stages.making import STAGE_VERSION
 
 
@@ -41,9 +41,9 @@ def recorded(
         if resolved != "fp32":  # features and adaptors made before there was a choice stay up to date
             values["precision"] = resolved
     values["stage_version"] = STAGE_VERSION[stage]
-    for name, value in list(values.items()):
-        if name.endswith("_weights") and value is not None:
-            values[name] = digest(_weights_file(Path(value)))
+    for name in WEIGHTS_FILES:
+        if values.get(name) is not None:
+            values[name] = digest(_weights_file(Path(values[name])))
     return values
 
 

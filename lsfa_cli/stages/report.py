@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lsfa_cli import __version__
 from lsfa_cli.artifacts.features import open_features
 from lsfa_cli.artifacts.lineage import command_for, require_made_from
-from lsfa_cli.artifacts.scores import BANK_ALONE, FUSED, PASTED_ALONE, Scores, open_scores
+from lsfa_cli.artifacts.scores import FUSED, Scores, open_scores
 from lsfa_cli.errors import ArtifactError, LsfaError, UndefinedMetricError, UsageError
 from lsfa_cli.metrics import (
     aupro_limits,
@@ -20,6 +20,7 @@ from lsfa_cli.metrics import (
 )
 from lsfa_cli.samples import MODALITIES
 from lsfa_cli.settings import ReportSettings
+from lsfa_cli.source_weights import BANK_ALONE, PASTED_ALONE
 from lsfa_cli.stages.places import BASELINE, CONTROL, Places
 from lsfa_cli.stages.progress import NoProgress, Progress
 from lsfa_cli.stages.score import BASELINE_METHOD, METHODS, TOGETHER

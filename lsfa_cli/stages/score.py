@@ -23,7 +23,7 @@ from lsfa_cli.artifacts.adaptor import LSFA as LSFA_METHOD
 from lsfa_cli.artifacts.bank import bank_modalities, read_bank, write_normal
 from lsfa_cli.artifacts.features import Features, open_features
 from lsfa_cli.artifacts.lineage import command_for, require_made_from
-from lsfa_cli.artifacts.scores import BANK_ALONE, FUSED
+from lsfa_cli.artifacts.scores import FUSED
 from lsfa_cli.artifacts.store import Artifact, ArtifactWriter, open_artifact
 from lsfa_cli.errors import ArtifactError, DataError
 from lsfa_cli.fusion import LinearOneClass, ScoreStatistics, average, average_raw, one_class_score
@@ -32,13 +32,14 @@ from lsfa_cli.memory_bank import MemoryBank
 from lsfa_cli.samples import MODALITIES, Modality
 from lsfa_cli.searches import search_of
 from lsfa_cli.settings import ScoreSettings
+from lsfa_cli.source_weights import BANK_ALONE, shares, weights_text
 from lsfa_cli.stages.adapted import fitted_adaptors, open_adaptor, score_split
 from lsfa_cli.stages.costs import sizes_of
 from lsfa_cli.stages.crossmodal import write_mapped_scores
 from lsfa_cli.stages.discriminators import Combined, fitted_discriminators, write_discriminated
 from lsfa_cli.stages.foresee import bank_settings, foresee_score, trained_as
 from lsfa_cli.stages.making import Mode, Outcome, make
-from lsfa_cli.stages.methods import require_modalities
+from lsfa_cli.stages.methods import require_modalities, unusual_fusion
 from lsfa_cli.stages.points import write_points
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.recorded import device_of, recorded
@@ -64,7 +65,7 @@ METHODS: Mapping[str, str] = {
     M3DM_CONTROL: "its fused features as they started, never trained",
     BTF_METHOD: "a bank of both features side by side",
     FINETUNED_METHOD: "PatchCore on a backbone that was trained, no adaptor",
-    PASTED_METHOD: "discriminators of pasted defects; beside another method, the mean of both scores",
+    PASTED_METHOD: "discriminators of pasted defects; beside another method, the weighted mean of both scores",
     SHUFFLED_METHOD: "their control, trained on the masks of other samples",
 }
 
@@ -146,7 +147,7 @@ def _write_samples(
     writer.attribute("category", features.category)
     writer.attribute("method", method_name(features, adaptor, settings.sources))
     writer.attribute("backbones", features.artifact.attributes["backbones"])
-    writer.attribute("remarks", json.dumps(_remarks(features, adaptor)))
+    writer.attribute("remarks", json.dumps(_remarks(features, adaptor, settings)))
     writer.write("names", test.names)
     writer.write("labels", test.labels)
     writer.write("defects", test.defects)
@@ -195,17 +196,17 @@ def _write_distances(
             writer.write(f"maps/{name}{alone}", maps[name], compress=True)
     normal = {name: bank.read(f"normal/image/{name}") for name in splits}
     normal_image: dict[str, NDArray[np.floating]] = {f"{name}{alone}": values for name, values in normal.items()}
-    if BTF in splits and settings.fusion != "average":
-        progress.warn(f"BTF's scores are those of its third bank: --fusion {settings.fusion} changes nothing")
+    if BTF in splits and (told := unusual_fusion(settings)):
+        progress.warn(f"BTF's scores are those of its third bank: {told} changes nothing")
     if len(modalities) == len(MODALITIES) and splits:
-        images = _Fusing(settings.fusion, "image", bank)
+        images, pixels = _Fusing(settings, "image", bank), _Fusing(settings, "map", bank)
         writer.write(f"image/{FUSED}{alone}", images.fuse(image))
-        writer.write(f"maps/{FUSED}{alone}", _Fusing(settings.fusion, "map", bank).fuse(maps), compress=True)
+        writer.write(f"maps/{FUSED}{alone}", pixels.fuse(maps), compress=True)
         normal_image[f"{FUSED}{alone}"] = images.fuse(normal)
     if discriminators:
         if splits and settings.fusion != "average":
             progress.warn(f"--fusion {settings.fusion} is of banks alone; with discriminators scores are averaged")
-        found = Combined(bank, image, maps, normal)
+        found = Combined(bank, settings.weights, image, maps, normal)
         normal_image |= write_discriminated(writer, features, found, discriminators, progress)
     write_normal(writer, bank.text("normal/names"), normal_image)
     return f"{len(test)} samples, {method_name(features, adaptor, settings.sources)}, {' and '.join(modalities)}"
@@ -233,13 +234,15 @@ def method_name(features: Features, adaptor: Artifact | None, sources: str = "al
     return pasted if sources == DISCRIMINATORS else f"{bank}{TOGETHER}{pasted}"
 
 
-def _remarks(features: Features, adaptor: Artifact | None) -> list[str]:
-    """What training, of backbones and of the adaptor, has to say to a reader of the figures."""
+def _remarks(features: Features, adaptor: Artifact | None, settings: ScoreSettings) -> list[str]:
+    """What training, of backbones and of the adaptor, and weights have to say to a reader of the figures."""
     stopped = {identity["stopped"]: None for identity in features.backbones.values() if "stopped" in identity}
     remarks = [f"training through the backbone stopped: {reason}" for reason in stopped]
     if adaptor is not None and adaptor.attributes["stopped"] != FINISHED:
         remarks.append(f"training stopped: {adaptor.attributes['stopped']}")
-    return remarks
+    weighted = {"image scores": settings.weights.image, "maps": settings.weights.map}
+    told = [f"of {what} {weights_text(weights)}" for what, weights in weighted.items() if weights]
+    return [*remarks, f"weights of the sources, {'; '.join(told)}"] if told else remarks
 
 
 def _modalities(bank: Artifact, settings: ScoreSettings) -> tuple[Modality, ...]:
@@ -259,9 +262,9 @@ def _modalities(bank: Artifact, settings: ScoreSettings) -> tuple[Modality, ...]
 
 @dataclass(frozen=True)
 class _Fusing:
-    """Fusion of image scores or of maps with the bank's calibration (METHOD 4, 6)."""
+    """Fusion of image scores or of maps with the bank's calibration and the weights of the banks (METHOD 4, 6)."""
 
-    fusion: Literal["average", "average_raw", "ocsvm"]
+    settings: ScoreSettings
     kind: Literal["image", "map"]
     bank: Artifact
 
@@ -269,10 +272,12 @@ class _Fusing:
         """One score a sample, or one map a sample, from those of all banks; of BTF that of its third."""
         if BTF in scores:
             return scores[BTF]
-        if self.fusion == "average_raw":
+        if self.settings.fusion == "average_raw":
             return average_raw(scores)
-        if self.fusion == "average":
-            return average(scores, {name: self._statistics(name) for name in scores})
+        if self.settings.fusion == "average":
+            weights = getattr(self.settings.weights, self.kind)
+            statistics = {name: self._statistics(name) for name in scores}
+            return average(scores, statistics, shares(weights, scores) if weights else None)
         *weights, offset = self.bank.read(f"one_class/{self.kind}")
         return one_class_score(LinearOneClass(tuple(weights), offset), scores["rgb"], scores["xyz"], scores.get(UFF))
 

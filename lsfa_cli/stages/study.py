@@ -14,6 +14,7 @@ from lsfa_cli.artifacts.store import open_artifact
 from lsfa_cli.errors import DataError, LsfaError, PartialFailureError
 from lsfa_cli.figures import Difference, differences_picture, variant_curves_picture
 from lsfa_cli.resampling import CONFIDENCE, RESAMPLES, SPLITS, Resampling, interval, sign_flip_p_value
+from lsfa_cli.settings import WEIGHTS_FILES
 from lsfa_cli.stages.progress import NoProgress, Progress
 from lsfa_cli.stages.study_cells import Cell, Settings, Surroundings, cell, make_features, remove, run_cell
 from lsfa_cli.stages.study_choice import choose
@@ -264,7 +265,7 @@ def _common_settings(planned: Plan) -> list[str]:
         models = [model for one in planned.cells if (model := getattr(one.settings, stage)) is not None]
         for name, info in type(models[0]).model_fields.items() if models else ():
             values = {getattr(model, name) for model in models}
-            told = name in changed or name == "seed" or name.endswith(("_backbone", "_weights"))
+            told = name in changed or name in ("seed", *WEIGHTS_FILES) or name.endswith("_backbone")
             if not told and len(values) == 1 and values != {info.default}:
                 found.append(f"{stage} {name} {values.pop()}")
     return found

@@ -108,7 +108,7 @@ def test_categories_are_paired(shared_place: Place) -> None:
     assert document["notes"]["categories"] == "cover, fitting"
     assert document["notes"]["settings"] == (
         "extract xyz_grid 28; extract image_size 112; adapt patches_per_sample 64; adapt local_bank_size 2000; "
-        "adapt guard_interval 2; adapt cfm_epochs 1; bank coreset_ratio 0.02"
+        "adapt guard_interval 2; adapt cfm_epochs 1; adapt pasted_steps 20; bank coreset_ratio 0.02"
     )
     assert {row["pairs"] for row in document["rows"] if row["difference"]} == {4}
 
