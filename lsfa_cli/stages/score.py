@@ -102,7 +102,7 @@ def score(
             inputs["adaptor"] = adaptor.content_hash
 
         def write(writer: ArtifactWriter, progress: Progress) -> str:
-            return _write(features, adaptor, bank, settings, writer, progress)
+            return _write(features, adaptor, bank, settings, search, writer, progress)
 
         return make(
             out,
@@ -123,6 +123,7 @@ def _write(
     adaptor: Artifact | None,
     bank: Artifact,
     settings: ScoreSettings,
+    search: str,
     writer: ArtifactWriter,
     progress: Progress,
 ) -> str:
@@ -135,7 +136,7 @@ def _write(
     if adaptor is not None and adaptor_method(adaptor) == CFM:
         write_mapped_scores(features, adaptor, bank, settings, writer, progress)
         return f"{len(features.split('test'))} samples, {method_name(features, adaptor)}"
-    return _write_distances(features, adaptor, bank, settings, writer, progress)
+    return _write_distances(features, adaptor, bank, settings, search, writer, progress)
 
 
 def _write_samples(
@@ -162,6 +163,7 @@ def _write_distances(
     adaptor: Artifact | None,
     bank: Artifact,
     settings: ScoreSettings,
+    search: str,
     writer: ArtifactWriter,
     progress: Progress,
 ) -> str:
@@ -185,7 +187,8 @@ def _write_distances(
     maps: dict[str, NDArray[np.float32]] = {}
     with progress.track(f"score {features.category}", len(test) * len(splits)) as advance:
         for name, samples in splits.items():
-            scores = score_split(samples, MemoryBank(read_bank(bank, name).entries), advance)
+            memory = MemoryBank(read_bank(bank, name).entries, search_of(search, device))
+            scores = score_split(samples, memory, advance)
             image[name] = scores.image
             writer.write(f"image/{name}{alone}", image[name])
             if features.is_cloud:
