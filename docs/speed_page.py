@@ -213,16 +213,17 @@ def _run(run: Results) -> str:
             )
         )
     first = run["runs"][0]
-    parts = sorted(first["parts"].items(), key=lambda item: -float(item[1]))
-    lines = [(name, _seconds(seconds), _percent(seconds / first["seconds"])) for name, seconds in parts]
-    options = " ".join(f"`{word}`" for word in run["options"] if word.startswith("--") or "/" not in word)
+    parts = sorted(first["parts"].items(), key=lambda item: -float(item[1][0]))
+    lines = [(name, _seconds(waited), _seconds(worked)) for name, (waited, worked) in parts]
+    options = " ".join(run["options"])
     return (
-        f"## A whole run (row 13)\n\n`lsfa run` of {run['work']}, from raw files to the table: {options}. The load was "
-        f"{run['machine']['load']} at its end, on {run['machine']['cores']} cores. The target is for the complete "
+        f"## A whole run (row 13)\n\n`lsfa run` of {run['work']}, from raw files to the table: `{options}`. The "
+        f"load was {run['machine']['load']} at its end, on {run['machine']['cores']} cores. The target is for the complete "
         f"category.\n\n{_table(header, rows)}\n\n"
-        "Where the first run's time goes. Threads read and preprocess ahead of the networks: what they take is added "
-        "over all threads, so the shares may add up to more than the run.\n\n"
-        f"{_table(('part', 'time', 'of the run'), lines)}\n"
+        "Where the first run's time goes: how long a part was waited for, and the processor time of the threads that "
+        "called it, without those that a library starts (Open3D for FPFH, PyTorch and BLAS). Both are sums over "
+        "threads, and threads read, preprocess and paste ahead of the networks: the parts may add up to more than the run.\n\n"
+        f"{_table(('part', 'waited for', 'processor time of its threads'), lines)}\n"
     )
 
 

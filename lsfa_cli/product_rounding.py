@@ -33,18 +33,18 @@ class ExpansionBound:
         """What numbers too small for float32 add to the error."""
         return (self.dimension + 16) * 2.0**-120
 
-    def _absolute(self, norm: FloatArray) -> NDArray[np.float64]:
+    def _absolute(self, norm: FloatArray | np.floating) -> NDArray[np.float64]:
         return 4 * self.relative * np.asarray(norm, dtype=np.float64) + self.underflow
 
-    def lower(self, approximate: FloatArray, norm: FloatArray) -> NDArray[np.float64]:
+    def lower(self, approximate: FloatArray, norm: FloatArray | np.floating) -> NDArray[np.float64]:
         """The least true squared distance that can have given `approximate`."""
         return np.asarray((approximate - self._absolute(norm)) / (1 + self.relative))
 
-    def upper(self, approximate: FloatArray, norm: FloatArray) -> NDArray[np.float64]:
+    def upper(self, approximate: FloatArray, norm: FloatArray | np.floating) -> NDArray[np.float64]:
         """The largest true squared distance that can have given `approximate`."""
         return np.asarray((approximate + self._absolute(norm)) / (1 - self.relative))
 
-    def highest_approximation(self, squared: FloatArray, norm: FloatArray) -> NDArray[np.float64]:
+    def highest_approximation(self, squared: FloatArray, norm: FloatArray | np.floating) -> NDArray[np.float64]:
         """The largest value that a true squared distance of at most `squared` can give."""
         return np.asarray(squared * (1 + self.relative) + self._absolute(norm))
 

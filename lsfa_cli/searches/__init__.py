@@ -16,13 +16,13 @@ from lsfa_cli.samples import BoolArray
 
 
 class Found(NamedTuple):
-    """Of N queries the squared distance (N,) to the nearest entry, its index (N,), and whether both are certain (N,).
+    """Of N queries the squared distance (N,) to the nearest entry, which it is (N,), and whether both are certain (N,).
 
     Where they are not certain they say nothing.
     """
 
     squared: NDArray[np.float64]
-    index: NDArray[np.int64]
+    entry: NDArray[np.int64]
     settled: BoolArray
 
 

@@ -3,8 +3,8 @@
     python -m tests.benchmarks.whole_run --data mvtec3d --root DIR --category cable_gland --folder DIR [--out FILE]
 
 What follows `--` goes to `lsfa run`. Three runs, each in a process of its own: the first, the same again, and one with
-another scoring setting, which must make nothing but scores. The seconds of a part are those of its callers' waiting, in
-all threads together: parts that threads work on ahead may add up to more than the run takes.
+another scoring setting, which must make nothing but scores. Of a part two times are told, summed over the threads that
+call it: how long they waited for it, and the processor time of these threads, without those that a library starts.
 """
 
 import argparse
@@ -24,17 +24,18 @@ begin = time.perf_counter()
 import lsfa_cli.__main__ as program
 from lsfa_cli.artifacts.lineage import peak_memory_bytes
 
-seconds, stages, lock = collections.Counter(), [], threading.Lock()
+waited, worked, stages, lock = collections.Counter(), collections.Counter(), [], threading.Lock()
 
 def clocked(name, function):
     @functools.wraps(function)
     def run(*values, **more):
-        start = time.perf_counter()
+        start, own = time.perf_counter(), time.thread_time()
         try:
             return function(*values, **more)
         finally:
             with lock:
-                seconds[name] += time.perf_counter() - start
+                waited[name] += time.perf_counter() - start
+                worked[name] += time.thread_time() - own
     return run
 
 def watch(name, module, path):
@@ -71,7 +72,8 @@ except SystemExit as end:
     code = end.code or 0
 found = {
     "seconds": time.perf_counter() - begin, "processor_seconds": time.process_time(), "import_seconds": imports,
-    "peak_bytes": peak_memory_bytes(), "stages": stages, "parts": dict(seconds),
+    "peak_bytes": peak_memory_bytes(), "stages": stages,
+    "parts": {name: [waited[name], worked[name]] for name in waited},
 }
 print("MEASURED " + json.dumps(found), file=sys.stderr)
 sys.exit(code)
@@ -118,8 +120,8 @@ def main() -> None:
     for name, more in RUNS:
         runs.append({"name": name, "most_seconds": MOST_SECONDS.get(name)} | run([*common, *arguments.options, *more]))
         print(f"{name}: {runs[-1]['seconds']:.1f} s, {runs[-1]['processor_seconds']:.1f} s of processors", flush=True)
-        for part, seconds in sorted(runs[-1]["parts"].items(), key=lambda item: -item[1]):
-            print(f"    {seconds:8.2f} s  {part}")
+        for part, (waited, worked) in sorted(runs[-1]["parts"].items(), key=lambda item: -item[1][0]):
+            print(f"    {waited:8.2f} s {worked:8.2f} s of its thread's  {part}")
     others = [stage for stage, _, state, _ in runs[-1]["stages"] if state == "made" and stage != "score"]
     if others:
         raise SystemExit(f"a scoring setting made {', '.join(others)} anew")
@@ -129,7 +131,7 @@ def main() -> None:
             "date": arguments.date,
             "machine": machine(),
             "work": f"{arguments.category} of {arguments.data}, {samples} samples",
-            "options": arguments.options,
+            "options": [Path(word).name if "/" in word else word for word in arguments.options],
             "runs": runs,
         }
         arguments.out.write_text(json.dumps(result, indent=1) + "\n")
