@@ -1,16 +1,22 @@
-"""Effective settings: command line, environment, `lsfa.toml`, defaults, in this order, and where each came from."""
+"""Effective settings: command line, environment, `lsfa.toml`, defaults, in this order, and where each came from.
+
+`lsfa run` has a few defaults of its own, in `run_defaults.toml`.
+"""
 
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from lsfa_cli.errors import DataError, UnknownNameError, UsageError
 from lsfa_cli.settings import STAGES, WEIGHTS_FILES, RunSettings
-from lsfa_cli.toml_files import read_toml
+from lsfa_cli.toml_files import parse_toml, read_toml
 
 CONFIG_NAME = "lsfa.toml"
 PREFIX = "LSFA_"
@@ -19,8 +25,13 @@ SHARED = ("modality", "device", "seed")
 # Other names of a variable; the first that is set counts.
 ALIASES: Mapping[str, tuple[str, ...]] = {"root": ("LSFA_DATA_ROOT", "LSFA_ROOT")}
 CONFIG_VARIABLE = "LSFA_CONFIG"
+DEFAULT = "default"  # where a value came from that nobody gave
+
+RUN_DEFAULTS = "run_defaults.toml"
 
 Flags = Mapping[str, Any]
+Defaults = Mapping[str, Mapping[str, Any]]
+NO_DEFAULTS: Defaults = MappingProxyType({})
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -45,9 +56,9 @@ class Sources:
         """Where things are: folders, dataset, worker threads."""
         return _build(RunSettings, "run", self.run_values())
 
-    def stage(self, name: str, model: type[Model]) -> Model:
-        """The settings of one stage, as its model."""
-        return _build(model, name, self.stage_values(name))
+    def stage(self, name: str, model: type[Model], defaults: Defaults = NO_DEFAULTS) -> Model:
+        """The settings of one stage, as its model. defaults: what a command has in place of the model's, by stage."""
+        return _build(model, name, self.stage_values(name, defaults))
 
     def run_values(self) -> dict[str, Value]:
         """Each field of `RunSettings` and its origin."""
@@ -56,9 +67,10 @@ class Sources:
             for field, default in _defaults(RunSettings).items()
         }
 
-    def stage_values(self, stage: str) -> dict[str, Value]:
+    def stage_values(self, stage: str, defaults: Defaults = NO_DEFAULTS) -> dict[str, Value]:
         """Each field of a stage's model and its origin."""
         table = self.file.get(stage, {})
+        own = defaults.get(stage, {})
         values = {}
         for field, default in _defaults(STAGES[stage]).items():
             variables = [f"{PREFIX}{stage.upper()}_{field.upper()}"]
@@ -67,6 +79,8 @@ class Sources:
                 variables.append(PREFIX + field.upper())
                 tables.append((self.file, ""))
             values[field] = self._find(field, variables, tables, default)
+            if values[field].origin == DEFAULT and field in own:
+                values[field] = Value(own[field], "default of the command")
         return values
 
     def _find(
@@ -80,12 +94,18 @@ class Sources:
         for table, where in tables:
             if field in table:
                 return Value(self._placed(field, table[field]), f"{where}{self.path}")
-        return Value(default, "default")
+        return Value(default, DEFAULT)
 
     def _placed(self, field: str, value: Any) -> Any:
         """A path in the file is relative to the file's folder."""
         is_path = field in ("root", "work", "cache", *WEIGHTS_FILES)
         return self.path.parent / value if is_path and self.path is not None and isinstance(value, str) else value
+
+
+@cache
+def run_defaults() -> Defaults:
+    """The settings in which `lsfa run` differs from the stages' own defaults, by stage."""
+    return parse_toml((files("lsfa_cli") / RUN_DEFAULTS).read_text(encoding="utf-8"), RUN_DEFAULTS, "Install it anew.")
 
 
 def load_sources(flags: Flags, *, config: Path | None = None, environment: Mapping[str, str] | None = None) -> Sources:
@@ -146,7 +166,7 @@ def _defaults(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _build(model: type[Model], stage: str, values: Mapping[str, Value]) -> Model:
-    given = {name: value.value for name, value in values.items() if value.origin != "default"}
+    given = {name: value.value for name, value in values.items() if value.origin != DEFAULT}
     try:
         return model.model_validate(given)
     except ValidationError as error:

@@ -7,7 +7,7 @@ not given stays None: environment, file and default come after it.
 import functools
 import inspect
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 
-from lsfa_cli.configuration import Sources, load_sources
+from lsfa_cli.configuration import NO_DEFAULTS, Defaults, Sources, load_sources
 from lsfa_cli.console import DEBUG, NORMAL, QUIET, Console
 from lsfa_cli.settings import STAGES, RunSettings
 
@@ -26,30 +26,40 @@ _METAVARS = {"data": "NAME", "root": "DIR", "work": "DIR", "cache": "DIR", "jobs
 
 @dataclass(frozen=True)
 class Session:
-    """What every command has: somebody to speak through, and the settings."""
+    """What every command has: somebody to speak through, and the settings.
+
+    defaults: what the command has in place of the stages' own defaults, by stage.
+    """
 
     console: Console
     sources: Sources
     run: RunSettings
+    defaults: Defaults
 
     def stage(self, name: str) -> Any:
         """The effective settings of a stage, as its model."""
-        return self.sources.stage(name, STAGES[name])
+        return self.sources.stage(name, STAGES[name], self.defaults)
 
 
 def with_settings(
-    *stages: str, run: tuple[str, ...] = (), making: bool = True, only: Sequence[str] | None = None
+    *stages: str,
+    run: tuple[str, ...] = (),
+    making: bool = True,
+    only: Sequence[str] | None = None,
+    defaults: Defaults = NO_DEFAULTS,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command, whose first parameter is a `Session`, the flags of some stages and of `RunSettings`.
 
     stages: whose settings become flags. run: fields of RunSettings that become flags. making: whether --rerun and
     --dry-run make sense. only: the settings that become flags where not all of the stages' do, in this order.
+    defaults: what the command has in place of the stages' own defaults, by stage.
     """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         own = _own_parameters(function)
         fields = _fields(stages, run, only)
-        added = [_parameter(name, field, panel) for name, (field, panel) in fields.items()]
+        different = {name: value for values in defaults.values() for name, value in values.items()}
+        added = [_parameter(name, field, panel, different) for name, (field, panel) in fields.items()]
         common = [*_COMMON, *(_MAKING if making else ())]
         parameters = [*own, *added, *common]
 
@@ -59,7 +69,7 @@ def with_settings(
             quiet, verbose = values.pop("quiet"), values.pop("verbose")
             level = QUIET if quiet else min(NORMAL + verbose, DEBUG)
             sources = load_sources(flags, config=values.pop("config"))
-            function(Session(Console(level), sources, sources.run()), **values)
+            function(Session(Console(level), sources, sources.run(), defaults), **values)
 
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # Typer reads it
         command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -89,13 +99,13 @@ def _fields(
     return found
 
 
-def _parameter(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
+def _parameter(name: str, field: FieldInfo, panel: str, different: Mapping[str, Any]) -> inspect.Parameter:
     flag = "--" + name.replace("_", "-")
     bare = _bare(field.annotation)
     declaration = f"{flag}/--no-{flag[2:]}" if bare is bool else flag
     option = typer.Option(
         declaration,
-        help=f"{field.description}{_shown(field)}",
+        help=f"{field.description}{_shown(different.get(name, field.default))}",
         show_default=False,
         rich_help_panel=panel,
         metavar=_METAVARS.get(name),
@@ -113,13 +123,13 @@ def _bare(annotation: Any) -> Any:
     return annotation
 
 
-def _shown(field: FieldInfo) -> str:
+def _shown(default: Any) -> str:
     """The default in words; Typer would show the None that stands for "not given"."""
-    if field.default is None:
+    if default is None or default == "":
         return ""
-    if isinstance(field.default, bool):
-        return f" Default: {'on' if field.default else 'off'}."
-    return f" Default: {field.default}."
+    if isinstance(default, bool):
+        return f" Default: {'on' if default else 'off'}."
+    return f" Default: {default}."
 
 
 def _common(name: str, kind: Any, default: Any, *flags: str, help: str, **more: Any) -> inspect.Parameter:

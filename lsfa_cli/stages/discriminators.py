@@ -206,7 +206,14 @@ class Judging:
 
         statistics: mean and deviation of the logits of those; None measures them on this split, of normal samples.
         """
-        samples = self.features.split(split)
+        scores, statistics = self.patch_scores(self.features.split(split), statistics, advance)
+        maps = score_maps(scores, size=self.features.image_size, sigma=self.sigma)
+        return Judged(image_scores(maps), maps, statistics)
+
+    def patch_scores(
+        self, samples: SplitFeatures, statistics: ScoreStatistics | None, advance: Advance
+    ) -> tuple[NDArray[np.float32], ScoreStatistics]:
+        """Scores of patches (n, G * G), 0 without patch, and the statistics they rest on, as of `judge`."""
         logits, valid = [], []
         for index in range(len(samples)):
             patches = samples.patches(index, self.modality)
@@ -220,8 +227,7 @@ class Judging:
                 raise DataError(f"no normal sample has a {self.modality} patch that touches the part")
             statistics = score_statistics(normal)
         scores = [calibrated_patches(one, seen, *statistics) for one, seen in zip(logits, valid, strict=True)]
-        maps = score_maps(np.stack(scores), size=self.features.image_size, sigma=self.sigma)
-        return Judged(image_scores(maps), maps, statistics)
+        return np.stack(scores), statistics
 
     def _seen(self, samples: SplitFeatures, index: int, patches: PatchFeatures) -> BoolArray:
         if not self.foreground or self.modality != "rgb":
