@@ -7,9 +7,11 @@ so an environment with PyTorch in it takes seconds and next to no disk.
 
 import os
 import shutil
+from datetime import date
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 
 nox.needs_version = ">=2024.10.9"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -22,6 +24,10 @@ OLDEST_PYTHON = nox.project.python_versions(PROJECT)[0]
 
 # No session reaches for a model hub, or finds the user's own settings.
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1"} | {name: None for name in os.environ if name.startswith("LSFA_")}
+
+
+# What is measured beside ours where it can be installed (tests/benchmarks/peers.py).
+PEERS = ("anomalib", "fpsample", "torchmetrics", "faiss-cpu", "open3d")
 
 
 def install(session: nox.Session, *more: str, extras: str = "cpu,dev") -> None:
@@ -38,11 +44,12 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, layout and the contracts between the rooms."""
+    """Check style, layout, the contracts between the rooms, and that the page of speed is what its files give."""
     install(session)
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("lint-imports", "--no-cache")
+    session.run("python", "docs/speed_page.py", "--check")
 
 
 @nox.session
@@ -87,9 +94,31 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure speed and memory (tests/benchmarks)."""
+    """Measure speed and memory (tests/benchmarks) and write the page of speed. `-- --rows 6 7` only prints some."""
     install(session)
-    session.run("pytest", "-s", "tests/benchmarks", *session.posargs, env=ENVIRONMENT)
+    if session.posargs:
+        session.run("python", "-m", "tests.benchmarks", *session.posargs, env=ENVIRONMENT)
+        return
+    out = ("--date", date.today().isoformat(), "--out", "docs/explanation/bench.json")
+    session.run("python", "-m", "tests.benchmarks", *out, env=ENVIRONMENT)
+    session.run("python", "docs/speed_page.py")
+    session.run("pytest", "-s", "tests/benchmarks", env=ENVIRONMENT)
+
+
+@nox.session(default=False)
+def bench_peers(session: nox.Session) -> None:
+    """Measure other packages beside ours, in an environment of their own; those that cannot be installed are named."""
+    install(session)
+    absent = []
+    for requirement in PEERS:
+        try:
+            session.install("-c", "constraints.txt", requirement)
+        except CommandFailed:
+            absent.append(requirement)
+    out = ("--date", date.today().isoformat(), "--out", "docs/explanation/bench-peers.json")
+    posargs = session.posargs or out
+    session.run("python", "-m", "tests.benchmarks.peers", "--absent", *absent, *posargs, env=ENVIRONMENT)
+    session.run("python", "docs/speed_page.py")
 
 
 @nox.session(default=False)

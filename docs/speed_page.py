@@ -14,6 +14,8 @@ from typing import Any
 HERE = Path(__file__).parent
 RESULTS = HERE / "explanation" / "bench.json"
 PEERS = HERE / "explanation" / "bench-peers.json"
+STAGES = HERE / "explanation" / "bench-stages.json"
+RUN = HERE / "explanation" / "bench-run.json"
 PAGE = HERE / "explanation" / "speed.md"
 PICTURES = HERE / "pictures"
 
@@ -39,15 +41,24 @@ READING = """## How to read it
 - An extrapolated reference made a part of its picks, each of which costs it the same.
 - `python -m tests.benchmarks --rows 6 7` measures some rows alone, `--help` tells the rest. No test asserts a time; the
   tests check with small sizes that both ways agree.
-- `python tests/benchmarks/gpu.py` measures the stages at the paper's scale on a CUDA device. It needs torch, timm,
+- `nox -s bench` runs all rows and makes this page; `nox -s bench_peers` the other packages, `python -m
+  tests.benchmarks.whole_stages --scale 1 --folder DIR` the stages at the paper's scale and `python -m
+  tests.benchmarks.whole_run --root DIR --folder DIR` the whole run; `--out` names the file beside this page.
+- `python -m tests.benchmarks.gpu` measures the stages at the paper's scale on a CUDA device. It needs torch, timm,
   NumPy, SciPy and h5py besides this package. **It has not been run on CUDA**: no such device was at hand. Its code was
-  run on the CPU with small sizes (`--device cpu --small`).
+  run on the CPU with small sizes (`--device cpu --small`), and so were the coreset and the search of that device.
 """
 
 
-def page(results: Results, peers: Results | None) -> str:
-    """The whole page as Markdown."""
+def page(
+    results: Results, peers: Results | None = None, stages: Results | None = None, run: Results | None = None
+) -> str:
+    """The whole page as Markdown. What was not measured has no section."""
     parts = [INTRODUCTION, _machine(results), "## Stages\n", _rows(results["rows"]), "", _references(results["rows"])]
+    if run is not None:
+        parts += [_run(run)]
+    if stages is not None:
+        parts += [_whole_stages(stages)]
     if results["growth"]:
         parts += [_growth(results["growth"])]
     if peers is not None:
@@ -178,6 +189,74 @@ def _peers(peers: Results) -> str:
     )
 
 
+def _run(run: Results) -> str:
+    """Row 13: `lsfa run` from raw files to the table, and where its time goes."""
+    header = ("run", "time", "processor time", "peak", "imports", "stages made", "target")
+    rows = []
+    for one in run["runs"]:
+        made = [
+            f"{stage}{f' ({variant})' if variant else ''} {_seconds(seconds)}"
+            for stage, variant, state, seconds in one["stages"]
+            if state == "made"
+        ]
+        most = one["most_seconds"]
+        verdict = "none" if most is None else f"≤ {most:g} s: {'met' if one['seconds'] <= most else '**missed**'}"
+        rows.append(
+            (
+                one["name"],
+                _seconds(one["seconds"]),
+                _seconds(one["processor_seconds"]),
+                _bytes(one["peak_bytes"]),
+                _seconds(one["import_seconds"]),
+                ", ".join(made) or "none",
+                verdict,
+            )
+        )
+    first = run["runs"][0]
+    parts = sorted(first["parts"].items(), key=lambda item: -float(item[1][0]))
+    lines = [(name, _seconds(waited), _seconds(worked)) for name, (waited, worked) in parts]
+    options = " ".join(run["options"])
+    return (
+        f"## A whole run (row 13)\n\n`lsfa run` of {run['work']}, from raw files to the table: `{options}`. The "
+        f"load was {run['machine']['load']} at its end, on {run['machine']['cores']} cores. The target is for the complete "
+        f"category.\n\n{_table(header, rows)}\n\n"
+        "Where the first run's time goes: how long a part was waited for, and the processor time of the threads that "
+        "called it, without those that a library starts (Open3D for FPFH, PyTorch and BLAS). Both are sums over "
+        "threads, and threads read, preprocess and paste ahead of the networks: the parts may add up to more than the run.\n\n"
+        f"{_table(('part', 'waited for', 'processor time of its threads'), lines)}\n"
+    )
+
+
+def _whole_stages(stages: Results) -> str:
+    """Stages at the paper's scale, beside what a dry run expected."""
+    header = ("stage", "time", "expected", "processor time", "peak of the process", "expected", "limit")
+    rows = []
+    for one in stages["stages"]:
+        most = one["most_bytes"]
+        verdict = (
+            "none" if most is None else f"< {most / 1e9:g} GB: {'met' if one['peak_bytes'] < most else '**missed**'}"
+        )
+        expected = one["expected_seconds"], one["expected_bytes"]
+        rows.append(
+            (
+                one["stage"],
+                _seconds(one["seconds"]),
+                "-" if expected[0] is None else _seconds(expected[0]),
+                _seconds(one["processor_seconds"]),
+                f"{one['peak_bytes'] / 1e9:.2f} GB",
+                "-" if expected[1] is None else f"{expected[1] / 1e9:.2f} GB",
+                verdict,
+            )
+        )
+    return (
+        f"## Whole stages at the paper's scale\n\n{stages['training']} training and {stages['test']} test samples of "
+        "3136 x 1152 scan patches, a third valid, and 784 x 768 image patches, float16, random but clustered: "
+        f"{stages['features_bytes'] / 1e9:.2f} GB of features. Each stage in a process of its own, packages included; "
+        f"expected is what `--dry-run` said before. The load was {stages['machine']['load']} at the end.\n\n"
+        f"{_table(header, rows)}\n"
+    )
+
+
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -227,7 +306,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail when the page is not up to date")
     check = parser.parse_args().check
     results = json.loads(RESULTS.read_text())
-    text = page(results, json.loads(PEERS.read_text()) if PEERS.exists() else None)
+    text = page(results, *(json.loads(path.read_text()) if path.exists() else None for path in (PEERS, STAGES, RUN)))
     if check:
         if PAGE.read_text() == text:
             return 0

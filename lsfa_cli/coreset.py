@@ -2,17 +2,16 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lsfa_cli.product_rounding import FLOAT32_ROUNDING, FLOAT64_ROUNDING, ExpansionBound, squared_distances
 from lsfa_cli.samples import FloatArray
 
 BLOCK_SIZE = 512  # candidates a block; more means fewer passes over all points and longer ones over the block
 CHUNK_ROWS = 4096  # points a matrix product, so that its result stays in the cache
-FLOAT32_ROUNDING = 2.0**-24
-FLOAT64_ROUNDING = 2.0**-53
 
 
 def coreset_count(total: int, ratio: float) -> int:
@@ -52,6 +51,7 @@ def greedy_coreset(
     count: int,
     *,
     start: int = 0,
+    device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.int64]:
     """Greedy k-centre: `start`, then again and again the point farthest from its nearest pick.
@@ -61,13 +61,13 @@ def greedy_coreset(
 
     The order is that of the plain loop with distances by differences in float64, but most of the work is done by
     matrix products (see `_BlockGreedy`). Needs memory for one more copy of the features in float32, or in float64
-    where points lie too close together for float32.
+    where points lie too close together for float32. device: "cpu", or one of PyTorch's, where all of it happens.
     """
     if features.ndim != 2 or not 1 <= count <= len(features):
         raise ValueError(f"cannot choose {count} points of features of shape {features.shape}")
     if not 0 <= start < len(features):
         raise ValueError(f"start {start} is not the index of one of {len(features)} points")
-    greedy = _BlockGreedy(features)
+    greedy = _greedy_on(device, features)
     picks, block, exhausted = [], [start], False
     while not exhausted:
         if block:
@@ -81,43 +81,24 @@ def greedy_coreset(
     return np.array(picks, dtype=np.int64)
 
 
-@dataclass(frozen=True)
-class ExpansionBound:
-    """How far |a|^2 - 2 a.b + |b|^2, computed in floating point, can be from the true squared distance r^2 of a and b.
+class _Greedy(Protocol):
+    """What makes the picks, many at a time."""
 
-    A product of D terms errs by at most D units of rounding times |a||b|, the norms likewise, the sums and the
-    rounding of the coordinates by a few more: the error is at most c (|a| + |b|)^2 with c = (D + 16) `rounding`, and
-    some room. As |b| <= |a| + r, that is at most 8 c |a|^2 + 2 c r^2, which knows nothing of b. `norm` is |a|^2.
-    """
+    def add(self, picks: NDArray[np.int64]) -> None:
+        """Take new picks."""
+        ...
 
-    dimension: int
-    rounding: float
-
-    @property
-    def _relative(self) -> float:
-        return 2.2 * (self.dimension + 16) * self.rounding
-
-    def _absolute(self, norm: FloatArray) -> NDArray[np.float64]:
-        underflow = (self.dimension + 16) * 2.0**-120
-        return 4 * self._relative * np.asarray(norm, dtype=np.float64) + underflow
-
-    def lower(self, approximate: FloatArray, norm: FloatArray) -> NDArray[np.float64]:
-        """The least true squared distance that can have given `approximate`."""
-        return np.asarray((approximate - self._absolute(norm)) / (1 + self._relative))
-
-    def upper(self, approximate: FloatArray, norm: FloatArray) -> NDArray[np.float64]:
-        """The largest true squared distance that can have given `approximate`."""
-        return np.asarray((approximate + self._absolute(norm)) / (1 - self._relative))
-
-    def highest_approximation(self, squared: FloatArray, norm: FloatArray) -> NDArray[np.float64]:
-        """The largest value that a true squared distance of at most `squared` can give."""
-        return np.asarray(squared * (1 + self._relative) + self._absolute(norm))
+    def next_picks(self, limit: int) -> tuple[list[int], bool]:
+        """The next picks, at most `limit`, possibly none; and whether every point is a copy of a pick."""
+        ...
 
 
-def squared_distances(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Squared distances of rows (n, D) to rows (n, D), or to one row (D,), by differences: 0 for copies."""
-    difference = left - right
-    return np.asarray(np.einsum("ij,ij->i", difference, difference))
+def _greedy_on(device: str, features: FloatArray) -> _Greedy:
+    if device == "cpu":
+        return _BlockGreedy(features)
+    from lsfa_cli.device_coreset import DeviceGreedy
+
+    return DeviceGreedy(features, power_of_two_scale(features), device)
 
 
 class _BlockGreedy:
@@ -136,7 +117,7 @@ class _BlockGreedy:
 
     def __init__(self, features: FloatArray) -> None:
         self.features = features
-        self.scale = _power_of_two_scale(features)
+        self.scale = power_of_two_scale(features)
         self.picks = np.empty(0, dtype=np.int64)
         self.upper = np.full(len(features), np.inf)
         self._compute_in(np.float32)
@@ -268,7 +249,7 @@ def _as_float32(features: FloatArray) -> NDArray[np.float32]:
     return np.asarray(features, dtype=np.float32)
 
 
-def _power_of_two_scale(features: FloatArray) -> float:
+def power_of_two_scale(features: FloatArray) -> float:
     """The power of two that brings the largest absolute value to (1/2, 1]; raises ValueError when one is not finite."""
     largest = 0.0
     for rows in _chunks(len(features)):

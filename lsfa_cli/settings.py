@@ -354,7 +354,14 @@ class RunSettings(BaseModel):
     root: Path | None = Field(None, description="Folder that holds the dataset's categories (LSFA_DATA_ROOT).")
     work: Path = Field(Path("lsfa-work"), description="Folder of the artifacts: WORK/DATA/CATEGORY/*.h5.")
     cache: Path | None = Field(None, description="Folder of the preprocessing cache. Default: the user's cache folder.")
-    jobs: int = Field(0, ge=0, description="Threads that read and preprocess; 0 takes one a processor.")
+    jobs: int = Field(
+        0, ge=0, description="Threads that read and preprocess ahead; 0 takes one a processor. No result depends on it."
+    )
+    search: Literal["own", "faiss"] = Field(
+        "own",
+        description="What finds nearest bank entries: matrix products of NumPy, on CUDA of PyTorch (own), or faiss. "
+        "Both are exact and give the same result.",
+    )
 
 
 STAGES: Mapping[str, type[BaseModel]] = {

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 
 from lsfa_cli.errors import MissingDependencyError
-from tests.benchmarks import bank_rows, extract_rows, growth, report_rows
+from tests.benchmarks import bank_rows, extract_rows, growth, peers, report_rows, whole_stages
 from tests.benchmarks.__main__ import told
 from tests.benchmarks.cases import Case, DisagreementError, Target, check, measure
 from tests.benchmarks.measuring import in_turn, largest_difference, machine, packages, peak_memory
 
 ROOT = Path(__file__).parents[1]
 CASES = {
+    "samples ahead": extract_rows.jobs_cases,
+    "cache": extract_rows.cached_cases,
     "farthest points": extract_rows.farthest_point_cases,
     "projection": extract_rows.projection_cases,
     "backbone": extract_rows.backbone_cases,
@@ -87,6 +89,36 @@ def test_targets(kind: str, met: bool) -> None:
     assert Target(kind=kind, value=3.0).met(ratio=4.0, ours=4.0, share=0.5) is met
 
 
+def test_the_benchmark_for_a_gpu_runs_on_the_processor_without_what_it_does_not_need() -> None:
+    code = """
+import sys
+from tests.benchmarks import gpu
+sys.argv = ["gpu", "--device", "cpu", "--small"]
+code = gpu.main()
+print(code, [name for name in ("open3d", "faiss", "sklearn", "pandas") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "0 []"
+    stages = [line.split()[0] for line in lines[1:-1]]
+    assert list(dict.fromkeys(stages)) == ["extract", "adapt", "bank", "score", "report", "all"]
+
+
+def test_a_peer_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent: dict[str, str] = {}
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    names = [one.peer for one in peers.comparisons(True, absent)]
+    assert "faiss" in absent
+    assert not any(name.startswith("faiss") for name in names)
+
+
+def test_peers_are_measured_beside_ours() -> None:
+    one = peers.search_of_faiss(True)
+    row = peers.measured(one, 0.01)
+    assert row["agreement"] == "50 of 50 indices equal"
+    assert row["ratio"]["median"] > 0
+
+
 def page_module() -> Iterator[object]:
     sys.path.insert(0, str(ROOT / "docs"))
     try:
@@ -111,8 +143,35 @@ def test_a_page_is_made_of_what_the_benchmarks_measure(speed_page: object, tmp_p
         "rows": rows,
         "growth": growth.measure(True, tell=lambda _: None),
     }
-    text = speed_page.page(json.loads(json.dumps(results)), None)
+    stages = {
+        "machine": machine(),
+        "training": 5,
+        "test": 2,
+        "features_bytes": 3e7,
+        "stages": [whole_stages.Measured("bank", 5.0, 8.0, 2e9, 4.0, 1.5e9)._asdict() | {"most_bytes": 1e9}],
+    }
+    run = {
+        "machine": machine(),
+        "work": "a category",
+        "options": ["--xyz-backbone", "fpfh"],
+        "runs": [
+            {
+                "name": "first",
+                "most_seconds": 3.0,
+                "seconds": 2.0,
+                "processor_seconds": 3.0,
+                "import_seconds": 1.0,
+                "peak_bytes": 2**30,
+                "stages": [["bank", "baseline", "made", 0.5], ["score", "", "up to date", 0.0]],
+                "parts": {"coreset": [0.4, 0.3], "search": [0.5, 0.2]},
+            }
+        ],
+    }
+    text = speed_page.page(json.loads(json.dumps(results)), None, stages, run)
     assert "| 9 | score: upsampling and blur |" in text
+    assert "| bank | 5.00 s | 4.00 s | 8.00 s | 2.00 GB | 1.50 GB | < 1 GB: **missed** |" in text
+    assert "| first | 2.00 s | 3.00 s | 1.0 GiB | 1.00 s | bank (baseline) 0.50 s | ≤ 3 s: met |" in text
+    assert text.index("| search | 0.50 s | 0.20 s |") < text.index("| coreset | 0.40 s | 0.30 s |")
     assert "| metrics | 800 |" in text
     speed_page.draw_growth(results["growth"], tmp_path / "growth.svg")
     assert (tmp_path / "growth.svg").read_text().startswith("<?xml")

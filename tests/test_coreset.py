@@ -3,24 +3,20 @@
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.random_projection import SparseRandomProjection
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from lsfa_cli import coreset
-from lsfa_cli.coreset import (
-    FLOAT32_ROUNDING,
-    FLOAT64_ROUNDING,
-    ExpansionBound,
-    coreset_count,
-    greedy_coreset,
-    random_coreset,
-    random_projection,
-    squared_distances,
-)
+from lsfa_cli import coreset, device_coreset
+from lsfa_cli.coreset import coreset_count, greedy_coreset, random_coreset, random_projection
+from lsfa_cli.device_coreset import DeviceGreedy
+from lsfa_cli.product_rounding import FLOAT32_ROUNDING, FLOAT64_ROUNDING, ExpansionBound, squared_distances
 
 
 def plain_greedy(points: np.ndarray, count: int, start: int = 0) -> np.ndarray:
@@ -55,12 +51,25 @@ def clustered_points(total: int, dimension: int) -> np.ndarray:
     return points
 
 
+def greedy_by_torch(_: str, features: np.ndarray) -> DeviceGreedy:
+    """What makes the picks on a device, tried on the processor."""
+    return DeviceGreedy(features, coreset.power_of_two_scale(features), "cpu")
+
+
+@pytest.fixture(params=["numpy", "torch"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways of making the picks."""
+    if request.param == "torch":
+        monkeypatch.setattr(coreset, "_greedy_on", greedy_by_torch)
+
+
 @pytest.fixture
 def vectors(shared: Callable[[str], Path]) -> dict[str, np.ndarray]:
     with np.load(shared("vectors/coreset.npz")) as stored:
         return dict(stored)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(("name", "asked"), [("random", 200), ("duplicates", 200), ("exhausted", 100)])
 @pytest.mark.parametrize("offset", [0.0, 1e6])
 def test_order_and_distances_equal_the_reference(
@@ -82,6 +91,14 @@ def test_equals_the_plain_loop_on_20000_points(make: Callable[[int, int], np.nda
     np.testing.assert_array_equal(greedy_coreset(points, 400), plain_greedy(points, 400))
 
 
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("make", [random_points, clustered_points])
+def test_equals_the_plain_loop_on_4000_points(make: Callable[[int, int], np.ndarray]) -> None:
+    points = make(4000, 16)
+    np.testing.assert_array_equal(greedy_coreset(points, 250), plain_greedy(points, 250))
+
+
+@pytest.mark.usefixtures("way")
 def test_a_large_offset_changes_nothing() -> None:
     # Whole numbers, so that the moved points differ by exactly as much as the others.
     points = np.random.default_rng(2).integers(-50, 50, (3000, 12)).astype(np.float64)
@@ -92,6 +109,7 @@ def test_a_large_offset_changes_nothing() -> None:
     np.testing.assert_array_equal(greedy_coreset(points + 2.0**45, 400), expected)
 
 
+@pytest.mark.usefixtures("way")
 def test_stops_when_only_copies_are_left() -> None:
     distinct = np.random.default_rng(3).standard_normal((40, 16))
     copies = np.concatenate([np.arange(40), np.random.default_rng(4).integers(0, 40, 2960)])
@@ -102,12 +120,14 @@ def test_stops_when_only_copies_are_left() -> None:
         np.testing.assert_array_equal(picks, plain_greedy(points, 3000))
 
 
+@pytest.mark.usefixtures("way")
 def test_clusters_far_narrower_than_float32_products_can_see() -> None:
     rng = np.random.default_rng(5)
     points = np.concatenate([centre + 1e-5 * rng.standard_normal((500, 8)) for centre in (-100.0, 0.0, 100.0)])
     np.testing.assert_array_equal(greedy_coreset(points, 300), plain_greedy(points, 300))
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e30, 1e200])
 def test_the_unit_does_not_matter(scale: float) -> None:
     points = random_points(1500, 5).astype(np.float64)
@@ -132,11 +152,16 @@ def test_ties_take_the_lowest_index(
     expected = plain_greedy(points, count, start)
     for block_size, chunk_rows in ((1, 7), (4, 5), (512, 4096)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(coreset, "BLOCK_SIZE", block_size)
-            patch.setattr(coreset, "CHUNK_ROWS", chunk_rows)
+            for module in (coreset, device_coreset):
+                patch.setattr(module, "BLOCK_SIZE", block_size)
+                patch.setattr(module, "CHUNK_ROWS", chunk_rows)
+            np.testing.assert_array_equal(greedy_coreset(points, count, start=start), expected)
+            patch.setattr(coreset, "_greedy_on", greedy_by_torch)
+            patch.setattr(device_coreset, "PICKS_TOGETHER", 3)
             np.testing.assert_array_equal(greedy_coreset(points, count, start=start), expected)
 
 
+@pytest.mark.usefixtures("way")
 def test_more_tied_points_than_a_block_holds() -> None:
     # The 600 ends of a cross, all at the same distance from the start and nearly all from each other.
     assert coreset.BLOCK_SIZE < 600
@@ -144,6 +169,7 @@ def test_more_tied_points_than_a_block_holds() -> None:
     np.testing.assert_array_equal(greedy_coreset(points, 601), plain_greedy(points, 601))
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("make", [random_points, clustered_points])
 def test_input_is_taken_as_it_comes(make: Callable[[int, int], np.ndarray]) -> None:
     points = make(700, 6)
@@ -154,6 +180,7 @@ def test_input_is_taken_as_it_comes(make: Callable[[int, int], np.ndarray]) -> N
     np.testing.assert_array_equal(greedy_coreset(points, 60, start=41), plain_greedy(points, 60, 41))
 
 
+@pytest.mark.usefixtures("way")
 def test_all_points_and_one_point() -> None:
     points = random_points(600, 3)
     assert sorted(greedy_coreset(points, 600)) == list(range(600))
@@ -162,6 +189,7 @@ def test_all_points_and_one_point() -> None:
     assert greedy_coreset(points, 4).dtype == np.int64
 
 
+@pytest.mark.usefixtures("way")
 def test_the_smallest_number_is_not_nothing() -> None:
     assert greedy_coreset(np.array([[0.0], [5e-324], [0.0]]), 3).tolist() == [0, 1]
     assert greedy_coreset(np.array([[-1.7e308], [1.7e308], [0.0]]), 3).tolist() == [0, 1, 2]
@@ -183,6 +211,42 @@ def test_points_below_float32_products_are_told_apart_by_float64_ones() -> None:
         picks = greedy_coreset(points, 400)
     assert kinds == [np.float32, np.float64]
     np.testing.assert_array_equal(picks, plain_greedy(points, 400))
+
+
+@pytest.mark.usefixtures("way")
+def test_wide_points_and_a_noise_floor() -> None:
+    rng = np.random.default_rng(7)
+    points = np.concatenate([rng.standard_normal((150, 16)), 3.0 + 1e-4 * rng.standard_normal((2000, 16))])
+    np.testing.assert_array_equal(greedy_coreset(points, 400), plain_greedy(points, 400))
+
+
+class Looks(TorchDispatchMode):
+    """Counts what makes the host wait for a device: values that it reads, sizes that depend on values."""
+
+    WAITING = (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += function in self.WAITING
+        return function(*args, **(kwargs or {}))
+
+
+def test_the_host_looks_once_in_many_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    transfers: list[int] = []
+    monkeypatch.setattr(coreset, "_greedy_on", greedy_by_torch)
+    tolist = torch.Tensor.tolist
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda choices: transfers.append(len(choices)) or tolist(choices))
+    points = random_points(2000, 8)
+    with Looks() as looks:
+        picks = greedy_coreset(points, 300)
+    np.testing.assert_array_equal(picks, plain_greedy(points, 300))
+    assert 0 < looks.count + len(transfers) < 40
+    with Looks() as counted:
+        int(torch.arange(3)[torch.tensor(1)])  # a tensor of one value as an index, and a value read
+    assert counted.count == 2
 
 
 def test_progress_rises_to_the_count() -> None:

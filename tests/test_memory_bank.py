@@ -1,5 +1,6 @@
 """Memory banks against the reference, brute force in float64, and the ways in which a bank can be awkward."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,9 +12,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsfa_cli import memory_bank
-from lsfa_cli.errors import DataError
+from lsfa_cli.errors import DataError, MissingDependencyError, UnknownNameError
 from lsfa_cli.memory_bank import MemoryBank, image_score
 from lsfa_cli.samples import PatchFeatures
+from lsfa_cli.searches import Rows, Search, by_faiss, groups, on_device, pairs, search_of
+
+MakeSearch = Callable[[Rows], Search]
+# The search on a device is tried on the processor, where PyTorch's results are those of any device but for rounding.
+SEARCHES_TRIED: dict[str, MakeSearch] = {
+    "groups": groups.GroupSearch,
+    "device": lambda rows: on_device.DeviceSearch(rows, "cpu"),
+    "faiss": search_of("faiss", "cpu"),
+}
+
+
+@pytest.fixture(params=SEARCHES_TRIED)
+def search(request: pytest.FixtureRequest) -> MakeSearch:
+    return SEARCHES_TRIED[request.param]
 
 
 def plain_search(
@@ -73,31 +88,31 @@ def test_scores_equal_the_reference(vectors: dict[str, np.ndarray], image: int) 
         assert weight == pytest.approx(vectors["w"][image], abs=1e-6)
 
 
-def test_search_equals_brute_force() -> None:
+def test_search_equals_brute_force(search: MakeSearch) -> None:
     entries, queries = normal(0, 700, 24), normal(1, 300, 24)
     distance, index = plain_search(entries, queries)
-    found = MemoryBank(entries).search(queries)
+    found = MemoryBank(entries, search).search(queries)
     np.testing.assert_array_equal(found.index, index)
     np.testing.assert_allclose(found.distance, distance, rtol=1e-6)
     assert found.distance.dtype == np.float32
 
 
-def test_search_is_exact_far_from_the_origin() -> None:
+def test_search_is_exact_far_from_the_origin(search: MakeSearch) -> None:
     # At 1000, products in float32 are off by more than these distances.
     entries, queries = 1000.0 + 0.01 * normal(2, 400, 16), 1000.0 + 0.01 * normal(3, 100, 16)
     far = np.full((1, 16), -5000.0, np.float32)
     entries = np.concatenate([entries, far])  # so that centring does not save the day
     distance, index = plain_search(entries, queries)
-    found = MemoryBank(entries).search(queries)
+    found = MemoryBank(entries, search).search(queries)
     np.testing.assert_array_equal(found.index, index)
     np.testing.assert_allclose(found.distance, distance, rtol=1e-6)
 
 
-def test_a_bank_row_is_at_distance_zero_and_ties_take_the_lowest_index() -> None:
+def test_a_bank_row_is_at_distance_zero_and_ties_take_the_lowest_index(search: MakeSearch) -> None:
     entries = normal(4, 200, 8) + 100.0
     entries[100:] = entries[:100]
     entries[150:] = entries[7]  # 51 copies of row 7
-    found = MemoryBank(entries).search(entries)
+    found = MemoryBank(entries, search).search(entries)
     np.testing.assert_array_equal(found.distance, 0.0)
     np.testing.assert_array_equal(found.index, np.r_[0:100, 0:50, [7] * 50])
 
@@ -126,26 +141,27 @@ def test_search_and_score_on_a_lattice(
     exclude = rng.random(count) < 0.7 if leave_out else None
     if exclude is not None:
         exclude[rng.integers(count)] = False
-    bank = MemoryBank(entries)
     distance, index = plain_search(entries, queries, exclude)
-    score = bank.score(full(queries), exclude)
-    np.testing.assert_array_equal(score.patch_scores, distance.astype(np.float32))
-    assert score.worst_patch == distance.argmax()
-    assert score.nearest == index[score.worst_patch]
-    usable = count if exclude is None else int(np.count_nonzero(~exclude))
-    expected = plain_image_score(entries, queries, exclude) if usable > 2 else distance.max()
-    assert score.image_score == pytest.approx(expected, rel=1e-12, abs=1e-12)
-    if exclude is None:
-        np.testing.assert_array_equal(bank.search(queries).index, index)
+    for name in SEARCHES_TRIED:
+        bank = MemoryBank(entries, SEARCHES_TRIED[name])
+        score = bank.score(full(queries), exclude)
+        np.testing.assert_array_equal(score.patch_scores, distance.astype(np.float32))
+        assert score.worst_patch == distance.argmax()
+        assert score.nearest == index[score.worst_patch]
+        usable = count if exclude is None else int(np.count_nonzero(~exclude))
+        expected = plain_image_score(entries, queries, exclude) if usable > 2 else distance.max()
+        assert score.image_score == pytest.approx(expected, rel=1e-12, abs=1e-12)
+        if exclude is None:
+            np.testing.assert_array_equal(bank.search(queries).index, index)
 
 
-def test_score_equals_the_plain_twin() -> None:
+def test_score_equals_the_plain_twin(search: MakeSearch) -> None:
     entries, queries = normal(5, 500, 32), 1.5 * normal(6, 64, 32)
-    score = MemoryBank(entries).score(full(queries))
+    score = MemoryBank(entries, search).score(full(queries))
     assert score.image_score == pytest.approx(plain_image_score(entries, queries), rel=1e-12)
 
 
-def test_excluded_entries_are_no_neighbours() -> None:
+def test_excluded_entries_are_no_neighbours(search: MakeSearch) -> None:
     # Most of the bank are near copies of the queries, and excluded.
     queries = normal(7, 49, 12)
     own = np.concatenate([queries + 1e-3 * normal(seed, 49, 12) for seed in range(20)])
@@ -153,19 +169,19 @@ def test_excluded_entries_are_no_neighbours() -> None:
     entries = np.concatenate([own[:500], others, own[500:]])
     exclude = np.ones(len(entries), dtype=bool)
     exclude[500:800] = False
-    score = MemoryBank(entries).score(full(queries), exclude)
+    score = MemoryBank(entries, search).score(full(queries), exclude)
     distance, index = plain_search(others, queries)
     np.testing.assert_allclose(score.patch_scores, distance, rtol=1e-6)
     assert score.nearest == 500 + index[score.worst_patch]
     assert score.image_score == pytest.approx(plain_image_score(others, queries), rel=1e-12)
     # Without the exclusion the sample would find itself.
-    assert MemoryBank(entries).score(full(queries)).patch_scores.max() < 0.01
+    assert MemoryBank(entries, search).score(full(queries)).patch_scores.max() < 0.01
 
 
-def test_an_excluded_copy_leaves_the_others() -> None:
+def test_an_excluded_copy_leaves_the_others(search: MakeSearch) -> None:
     entries = np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [3.0, 0.0], [9.0, 0.0]], np.float32)
     query = PatchFeatures(np.array([[1.0, 0.0]], np.float32), np.array([True]), 1)
-    bank = MemoryBank(entries)
+    bank = MemoryBank(entries, search)
     assert bank.score(query, np.array([True, False, False, False, False])).nearest == 1
     score = bank.score(query, np.array([True, True, True, False, False]))
     assert score.nearest == 3
@@ -177,11 +193,11 @@ def test_an_excluded_copy_leaves_the_others() -> None:
         bank.score(query, np.ones(4, dtype=bool))
 
 
-def test_invalid_patches_score_zero() -> None:
+def test_invalid_patches_score_zero(search: MakeSearch) -> None:
     entries = normal(8, 50, 6)
     valid = np.array([False, True, False, False, True, False, False, False, False])
     values = normal(9, 2, 6)
-    score = MemoryBank(entries).score(PatchFeatures(values, valid, 3))
+    score = MemoryBank(entries, search).score(PatchFeatures(values, valid, 3))
     distance, index = plain_search(entries, values)
     np.testing.assert_array_equal(score.patch_scores[~valid], 0.0)
     np.testing.assert_allclose(score.patch_scores[valid], distance, rtol=1e-6)
@@ -189,8 +205,8 @@ def test_invalid_patches_score_zero() -> None:
     assert (score.worst_patch, score.nearest) == ((1, 4)[worst], index[worst])
 
 
-def test_a_sample_without_a_valid_patch_scores_zero() -> None:
-    bank = MemoryBank(normal(10, 5, 4))
+def test_a_sample_without_a_valid_patch_scores_zero(search: MakeSearch) -> None:
+    bank = MemoryBank(normal(10, 5, 4), search)
     score = bank.score(PatchFeatures(np.zeros((0, 4), np.float32), np.zeros(9, dtype=bool), 3))
     assert score.patch_scores.tolist() == [0.0] * 9
     assert score[1:] == (0.0, -1, -1)
@@ -205,9 +221,9 @@ def test_a_bank_of_fewer_than_three_entries_does_not_reweight(count: int) -> Non
     assert score.patch_scores.tolist() == [2.0]
 
 
-def test_three_entries_worked_by_hand() -> None:
+def test_three_entries_worked_by_hand(search: MakeSearch) -> None:
     entries = np.array([[0.0], [1.0], [5.0]], np.float32)
-    score = MemoryBank(entries).score(PatchFeatures(np.array([[-2.0]], np.float32), np.array([True]), 1))
+    score = MemoryBank(entries, search).score(PatchFeatures(np.array([[-2.0]], np.float32), np.array([True]), 1))
     assert score.image_score == pytest.approx(2.0 * (1 - np.exp(2.0) / (np.exp(3.0) + np.exp(7.0))))
 
 
@@ -271,6 +287,53 @@ def test_scikit_learn_and_torch_are_imported_only_when_needed() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_missing_faiss_names_both_packages_and_the_way_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(MissingDependencyError) as caught:
+        MemoryBank(np.zeros((2, 2)), search_of("faiss", "cpu"))
+    for words in ("pip install faiss-cpu", "faiss-gpu", "--search own"):
+        assert words in str(caught.value)
+
+
+def test_an_unknown_search_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="faiss"):
+        search_of("fais", "cpu")
+
+
+def test_faiss_gets_the_kernels_of_this_processor() -> None:
+    # Wheels of faiss bring an OpenBLAS that takes newer processors for very old ones, unless it is told.
+    code = """
+import os
+from threadpoolctl import threadpool_info
+def cores(): return {library["architecture"] for library in threadpool_info() if library["internal_api"] == "openblas"}
+import numpy
+before = cores()
+from lsfa_cli.memory_bank import MemoryBank
+from lsfa_cli.searches import search_of
+MemoryBank(numpy.zeros((2, 2)), search_of("faiss", "cpu"))
+print("OPENBLAS_CORETYPE" in os.environ, "Prescott" in cores() - before)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_CORETYPE"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_kernel_that_the_user_chose_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    with by_faiss._openblas_told_the_processor():
+        assert os.environ["OPENBLAS_CORETYPE"] == "Haswell"
+    assert os.environ["OPENBLAS_CORETYPE"] == "Haswell"
+
+
+def test_all_searches_give_the_same_bytes(search: MakeSearch) -> None:
+    entries, queries = normal(22, 900, 40), normal(23, 256, 40)
+    exclude = np.random.default_rng(24).random(900) < 0.2
+    expected, found = (MemoryBank(entries, one).score(full(queries), exclude) for one in (groups.GroupSearch, search))
+    assert found.patch_scores.tobytes() == expected.patch_scores.tobytes()
+    assert found[2:] == expected[2:]
+    assert found.image_score == pytest.approx(expected.image_score, rel=1e-14)
+
+
 def test_rows_of_one_fingerprint_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     entries = normal(17, 300, 5)
     entries[200:] = entries[:100]
@@ -281,39 +344,44 @@ def test_rows_of_one_fingerprint_are_told_apart(monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_array_equal(found.index, np.r_[0:200, 0:100])
 
 
-def test_more_entries_than_a_group_and_a_block() -> None:
+def test_more_entries_than_a_group_and_a_block(search: MakeSearch) -> None:
     entries, queries = normal(18, 5000, 12), normal(19, 70, 12)
     exclude = np.random.default_rng(20).random(5000) < 0.4
     distance, index = plain_search(entries, queries, exclude)
-    bank = MemoryBank(entries)
+    bank = MemoryBank(entries, search)
     squared, found = bank._nearest(queries, exclude)
     np.testing.assert_array_equal(found, index)
     np.testing.assert_allclose(np.sqrt(squared), distance, rtol=1e-12)
 
 
 @pytest.mark.parametrize("candidates", [0, 1, 64])
-def test_what_rounding_leaves_open_is_settled_in_float64(candidates: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_rounding_leaves_open_is_settled_in_float64(
+    candidates: int, search: MakeSearch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Narrow clusters far from the centre: float32 products cannot tell their points apart.
     rng = np.random.default_rng(21)
     centers = 100.0 * rng.standard_normal((8, 20))
     points = (centers[rng.integers(0, 8, 1100)] + 1e-2 * rng.standard_normal((1100, 20))).astype(np.float32)
     entries, queries = points[:1000], points[1000:]
-    monkeypatch.setattr(memory_bank, "CANDIDATES", candidates)
+    for module in (groups, on_device, by_faiss):
+        monkeypatch.setattr(module, "CANDIDATES", max(candidates, 1 if module is not groups else 0))
     distance, index = plain_search(entries, queries)
-    found = MemoryBank(entries).search(queries)
+    found = MemoryBank(entries, search).search(queries)
     np.testing.assert_array_equal(found.index, index)
     np.testing.assert_allclose(found.distance, distance, rtol=1e-6)
 
 
-def test_queries_in_pieces_equal_queries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queries_in_pieces_equal_queries_at_once(search: MakeSearch, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = np.random.default_rng(15).integers(-1, 2, (300, 5)).astype(np.float32) + 64.0
     queries = np.random.default_rng(16).integers(-2, 3, (400, 5)).astype(np.float32) + 64.0
-    monkeypatch.setattr(memory_bank, "QUERY_ROWS", 37)
     monkeypatch.setattr(memory_bank, "EXACT_QUERY_ROWS", 7)
-    monkeypatch.setattr(memory_bank, "GROUP_ROWS", 4)
-    monkeypatch.setattr(memory_bank, "BLOCK_ROWS", 16)
-    monkeypatch.setattr(memory_bank, "PAIR_ROWS", 11)
-    found = MemoryBank(entries).search(queries)
+    monkeypatch.setattr(memory_bank, "ROWS", 13)
+    monkeypatch.setattr(pairs, "PAIR_ROWS", 11)
+    for module in (groups, on_device):
+        monkeypatch.setattr(module, "QUERY_ROWS", 37)
+        monkeypatch.setattr(module, "GROUP_ROWS", 12)
+    monkeypatch.setattr(groups, "BLOCK_ROWS", 48)
+    found = MemoryBank(entries, search).search(queries)
     distance, index = plain_search(entries, queries)
     np.testing.assert_array_equal(found.index, index)
     np.testing.assert_array_equal(found.distance, distance.astype(np.float32))

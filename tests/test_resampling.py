@@ -132,6 +132,31 @@ def test_interval_is_that_of_scipy() -> None:
     assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.01)
 
 
+def test_intervals_of_an_auroc_and_of_a_paired_difference_are_those_of_scipy() -> None:
+    """SciPy draws the places of good and of defective samples, and both figures are measured anew on what was drawn."""
+    random = np.random.default_rng(6)
+    labels = np.repeat([0, 1], [12, 18])
+    hard = random.normal(0, 1, 30)  # what is hard for both
+    one, other = (labels * gain + hard + random.normal(0, 0.5, 30) for gain in (1.5, 1.0))
+
+    def auroc(scores: NDArray[np.float64], good: NDArray[np.int64], bad: NDArray[np.int64]) -> NDArray[np.float64]:
+        return (scores[bad][..., :, None] > scores[good][..., None, :]).mean(axis=(-2, -1))
+
+    draws = Resampling([labels], 1, seed=0, resamples=20_000)
+    first, second = (draws.means([[image_auroc_sums(scores, labels)]]) for scores in (one, other))
+    places = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
+    for ours, statistic in (
+        (interval(first), lambda good, bad, axis: auroc(one, good, bad)),
+        (interval(first - second), lambda good, bad, axis: auroc(one, good, bad) - auroc(other, good, bad)),
+    ):
+        theirs = stats.bootstrap(
+            places, statistic, n_resamples=20_000, method="percentile", vectorized=True, batch=2000, random_state=1
+        ).confidence_interval
+        assert ours.low == pytest.approx(theirs.low, abs=0.006)
+        assert ours.high == pytest.approx(theirs.high, abs=0.006)
+        assert ours.high - ours.low > 0.1
+
+
 def test_interval_of_a_case_counted_by_hand() -> None:
     """Two samples 0 and 1: a resample's mean is 0, 1/2 or 1 with chances 1/4, 1/2, 1/4."""
     pair: list[Figure] = [Mean(np.array([0.0, 1.0]))]

@@ -17,7 +17,7 @@ from lsfa_cli.stages.places import BASELINE, places
 EXAMPLES = "Example: lsfa bank --category cookie --coreset-ratio 0.05"
 
 
-@with_settings("bank", run=("data", "work"))
+@with_settings("bank", run=("data", "work", "search"))
 def command(
     session: Session,
     category: Categories = None,
@@ -50,7 +50,13 @@ def command(
             session.console.warn(f"{name}: no adaptor at {adaptor}; the bank is the PatchCore baseline (lsfa adapt)")
             adaptor = None
         outcome = bank(
-            where.features, adaptor, where.bank, settings, mode=Mode(rerun, dry_run), progress=session.console
+            where.features,
+            adaptor,
+            where.bank,
+            settings,
+            search=session.run.search,
+            mode=Mode(rerun, dry_run),
+            progress=session.console,
         )
         tell(session, "bank", name, outcome, variant)
 

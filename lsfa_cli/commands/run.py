@@ -32,7 +32,7 @@ Control = Annotated[
     "bank",
     "score",
     "report",
-    run=("data", "root", "work", "cache", "jobs"),
+    run=("data", "root", "work", "cache", "jobs", "search"),
     defaults=run_defaults(),
 )
 def command(
@@ -72,6 +72,7 @@ def command(
         chosen,
         SampleCache(cache_folder(session)),
         session.run.jobs,
+        session.run.search,
     )
     scored: list[ScoresFile] = []
 

@@ -18,7 +18,7 @@ from lsfa_cli.stages.places import BASELINE, places
 EXAMPLES = "Example: lsfa score --category cookie --fusion average_raw"
 
 
-@with_settings("score", run=("data", "work"))
+@with_settings("score", run=("data", "work", "search"))
 def command(
     session: Session,
     category: Categories = None,
@@ -50,6 +50,7 @@ def command(
             where.bank,
             where.scores,
             settings,
+            search=session.run.search,
             mode=Mode(rerun, dry_run),
             progress=session.console,
         )

@@ -16,6 +16,7 @@ from lsfa_cli.fusion import fit_one_class, score_statistics
 from lsfa_cli.maps import score_maps
 from lsfa_cli.memory_bank import MemoryBank
 from lsfa_cli.samples import MODALITIES, Split
+from lsfa_cli.searches import search_of
 from lsfa_cli.settings import BankSettings
 from lsfa_cli.stages.adapted import PatchSplit, SplitScores, fitted_adaptors, open_adaptor, score_split
 from lsfa_cli.stages.costs import sizes_of
@@ -36,10 +37,14 @@ def bank(
     out: Path,
     settings: BankSettings,
     *,
+    search: str = "own",
     mode: Mode = Mode(),
     progress: Progress | None = None,
 ) -> Outcome:
-    """Make the bank artifact. Without an adaptor it is the PatchCore baseline: standardised features only."""
+    """Make the bank artifact. Without an adaptor it is the PatchCore baseline: standardised features only.
+
+    search: the name of what finds nearest entries (`lsfa_cli.searches`); the result does not depend on it.
+    """
     with open_features(features_file) as features, open_adaptor(adaptor_file, features) as adaptor:
         features.limit_training(settings.train_samples, settings.seed)
         inputs = {"features": features.artifact.content_hash}
@@ -50,7 +55,7 @@ def bank(
         def write(writer: ArtifactWriter, progress: Progress) -> str:
             if adaptor is not None and adaptor_method(adaptor) == CFM:
                 return write_calibration(features, adaptor, settings, writer, progress)
-            return _Building(features, adaptor, settings, writer, progress).run()
+            return _Building(features, adaptor, settings, search, writer, progress).run()
 
         return make(
             out,
@@ -72,6 +77,7 @@ class _Building:
         features: Features,
         adaptor: Artifact | None,
         settings: BankSettings,
+        search: str,
         writer: ArtifactWriter,
         progress: Progress,
     ) -> None:
@@ -84,7 +90,8 @@ class _Building:
             )
         if settings.rgb_foreground and "rgb" not in modalities:
             progress.warn("no image patches: rgb_foreground changes nothing")
-        device = device_of(settings.device)
+        device = self._device = device_of(settings.device)
+        self._search = search_of(search, device)
         self._adaptors = fitted_adaptors(features, adaptor, modalities, device)
         self._third = third_bank(features, adaptor, device)
         self._discriminators = fitted_discriminators(adaptor, modalities, device)
@@ -99,7 +106,7 @@ class _Building:
         sizes = []
         for name in (*self._adaptors, *([self._third.name] if self._third else [])):
             entries, indices, owners = self._choose(name)
-            memory = MemoryBank(entries)
+            memory = MemoryBank(entries, self._search)
             leave_out = owners if self._calibration == "train" else None
             normal[name] = self._score(self._calibration, name, memory, leave_out)
             if self._settings.ocsvm:
@@ -160,7 +167,7 @@ class _Building:
             return random_coreset(total, count, self._settings.seed)
         points = self._projected(split, total)
         with self._progress.track(f"coreset {self._features.category} {name}", count) as advance:
-            return greedy_coreset(points, count, progress=so_far(advance))
+            return greedy_coreset(points, count, device=self._device, progress=so_far(advance))
 
     def _projected(self, split: PatchSplit, total: int) -> NDArray[np.float32]:
         """All training patches in the few dimensions in which the coreset is chosen; whole they never lie together."""

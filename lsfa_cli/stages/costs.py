@@ -30,7 +30,7 @@ STATISTICS_BYTES = 40  # bytes moved to measure mean and deviation, a value
 ACTIVATIONS = 18  # numbers a value of a patch that an encoder layer keeps for its gradient
 PAIRED_BYTES = 600  # bytes moved a row and value by a step of CFM or M3DM on one sample
 WEIGHT_COPIES = 6  # a weight, its gradient, two moments of AdamW, the last good state and the one in the making
-BANK_COPIES = 4  # entries of a bank, distinct entries, faiss's copy, and one while distinct ones are found
+BANK_COPIES = 4  # entries of a bank, the rows that are searched, faiss's copy of them and one on the way there
 
 
 @dataclass(frozen=True)

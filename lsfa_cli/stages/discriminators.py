@@ -65,6 +65,12 @@ def require_objective(features: Features, settings: AdaptSettings) -> None:
             hint="Leave --objective or --method out.",
         )
     left_out(settings)
+    if settings.trains_discriminators and features.is_cloud:
+        raise ArtifactError(
+            f"{features.artifact.path} is of unorganized clouds, and --objective {settings.objective} needs samples "
+            "with pasted defects, which take pixels",
+            hint="Leave --objective out.",
+        )
     if settings.trains_discriminators and not has_pasted(features, "train"):
         raise ArtifactError(
             f"{features.artifact.path} has no samples with pasted defects, and --objective {settings.objective} "
@@ -89,8 +95,7 @@ class PastedSplit:
 
     def shares(self, index: int) -> NDArray[np.float64]:
         """(G * G,), the share of each patch's pixels that the defect touches."""
-        grid = self.samples.patches(self.chosen[index], self.modality).grid
-        return patch_shares(self.samples.mask(self.chosen[index])[None], grid).reshape(-1)
+        return patch_shares(self.samples.mask(self.chosen[index])[None], self.samples.grid(self.modality)).reshape(-1)
 
 
 def pasted_split(samples: PastedFeatures, modality: Modality, leave_out: Sequence[str] = ()) -> PastedSplit:

@@ -2,10 +2,11 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ from lsfa_cli.stages.finetuned import apply_finetuned, input_of, refuse_clouds
 from lsfa_cli.stages.finite import require_finite
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.progress import Advance, Progress
-from lsfa_cli.stages.read_ahead import read_ahead
+from lsfa_cli.stages.read_ahead import read_ahead, threads_of
 from lsfa_cli.stages.recorded import device_of, recorded
 from lsfa_cli.stages.sampled import SampledRasters
 
@@ -89,6 +90,7 @@ def extract(
         identities = {modality: backbone.identity for modality, backbone in backbones.items()}
         writer.attribute("backbones", json.dumps(identities, sort_keys=True))
         source = PreparedBatches(dataset, options, cache, jobs)
+        progress.say(f"{threads_of(jobs)} threads read and preprocess ahead, {_network_threads()} compute networks")
         products = products_in(precision_of(settings.precision, device), device)
         with progress.track(f"extract {category}", len(records) + pasted.total) as advance, products:
             for split in SPLITS:
@@ -106,10 +108,7 @@ def extract(
     return make(
         out,
         "features",
-        settings=recorded(
-            "extract", settings.model_copy(update=asdict(options)), device=device, digest=cache.digests.digest
-        )
-        | pasted_settings(settings),
+        settings=recorded_extraction(settings, options, device, cache.digests.digest),
         inputs=inputs,
         write=write,
         mode=mode,
@@ -126,6 +125,17 @@ def extract(
             pasted=pasted_work(pasted, dataset, options, cache),
         ),
     )
+
+
+def recorded_extraction(
+    settings: ExtractSettings, options: PreprocessOptions, device: str, digest: Callable[[Path], str]
+) -> dict[str, Any]:
+    """The settings as the features artifact has them, those of preprocessing as the data set's recipe completes them.
+
+    digest: gives the SHA-256 of a weights file.
+    """
+    completed = settings.model_copy(update=asdict(options))
+    return recorded("extract", completed, device=device, digest=digest) | pasted_settings(settings)
 
 
 def preprocess_options(settings: ExtractSettings, recipe: Recipe) -> PreprocessOptions:
@@ -183,6 +193,16 @@ def remark(backbones: Mapping[Modality, Backbone], dataset: Dataset, progress: P
     stand_ins = [name for modality, name in STAND_INS.items() if _is_named(backbones.get(modality), name)]
     if stand_ins and not dataset.stand_in_ok:
         progress.warn(f"{' and '.join(stand_ins)}: stand-ins for pretrained backbones; others: lsfa list backbones")
+
+
+def _network_threads() -> int:
+    """Threads of PyTorch's operations, one a processor core. Their number is part of a convolution's rounding.
+
+    For that reason `jobs` leaves it alone: the result does not depend on it.
+    """
+    import torch
+
+    return torch.get_num_threads()
 
 
 def _is_named(backbone: Backbone | None, name: str) -> bool:

@@ -11,6 +11,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def threads_of(jobs: int) -> int:
+    """How many threads `jobs` stands for; 0 is one a processor."""
+    return jobs or os.cpu_count() or 1
+
+
 def read_ahead(
     make: Callable[[Item], Result], items: Iterable[Item], jobs: int = 0, *, beyond: int = 1
 ) -> Generator[Result, None, None]:
@@ -18,7 +23,7 @@ def read_ahead(
 
     jobs: threads; 0 is one a processor. beyond: how many results at most wait in memory, beside one a thread.
     """
-    threads = jobs or os.cpu_count() or 1
+    threads = threads_of(jobs)
     with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
         remaining = iter(items)
         waiting = deque(pool.submit(make, item) for item in islice(remaining, threads + beyond))

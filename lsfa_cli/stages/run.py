@@ -54,6 +54,7 @@ class Job:
     variants: Sequence[Variant]
     cache: SampleCache
     jobs: int = 0
+    search: str = "own"
 
 
 @dataclass(frozen=True)
@@ -128,13 +129,28 @@ def _stages(
             )
         )
     stages.append(
-        ("bank", where.bank, lambda: bank(where.features, adaptor, where.bank, job.bank, mode=mode, progress=progress))
+        (
+            "bank",
+            where.bank,
+            lambda: bank(
+                where.features, adaptor, where.bank, job.bank, search=job.search, mode=mode, progress=progress
+            ),
+        )
     )
     stages.append(
         (
             "score",
             where.scores,
-            lambda: score(where.features, adaptor, where.bank, where.scores, job.score, mode=mode, progress=progress),
+            lambda: score(
+                where.features,
+                adaptor,
+                where.bank,
+                where.scores,
+                job.score,
+                search=job.search,
+                mode=mode,
+                progress=progress,
+            ),
         )
     )
     return stages

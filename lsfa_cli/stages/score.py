@@ -30,6 +30,7 @@ from lsfa_cli.fusion import LinearOneClass, ScoreStatistics, average, average_ra
 from lsfa_cli.maps import score_maps
 from lsfa_cli.memory_bank import MemoryBank
 from lsfa_cli.samples import MODALITIES, Modality
+from lsfa_cli.searches import search_of
 from lsfa_cli.settings import ScoreSettings
 from lsfa_cli.source_weights import BANK_ALONE, shares, weights_text
 from lsfa_cli.stages.adapted import fitted_adaptors, open_adaptor, score_split
@@ -78,10 +79,14 @@ def score(
     out: Path,
     settings: ScoreSettings,
     *,
+    search: str = "own",
     mode: Mode = Mode(),
     progress: Progress | None = None,
 ) -> Outcome:
-    """Make the scores artifact. The bank must have been made from these features and this adaptor."""
+    """Make the scores artifact. The bank must have been made from these features and this adaptor.
+
+    search: the name of what finds nearest entries (`lsfa_cli.searches`); the result does not depend on it.
+    """
     with (
         open_features(features_file) as features,
         open_artifact(bank_file, "bank") as bank,
@@ -97,7 +102,7 @@ def score(
             inputs["adaptor"] = adaptor.content_hash
 
         def write(writer: ArtifactWriter, progress: Progress) -> str:
-            return _write(features, adaptor, bank, settings, writer, progress)
+            return _write(features, adaptor, bank, settings, search, writer, progress)
 
         return make(
             out,
@@ -118,6 +123,7 @@ def _write(
     adaptor: Artifact | None,
     bank: Artifact,
     settings: ScoreSettings,
+    search: str,
     writer: ArtifactWriter,
     progress: Progress,
 ) -> str:
@@ -130,7 +136,7 @@ def _write(
     if adaptor is not None and adaptor_method(adaptor) == CFM:
         write_mapped_scores(features, adaptor, bank, settings, writer, progress)
         return f"{len(features.split('test'))} samples, {method_name(features, adaptor)}"
-    return _write_distances(features, adaptor, bank, settings, writer, progress)
+    return _write_distances(features, adaptor, bank, settings, search, writer, progress)
 
 
 def _write_samples(
@@ -157,6 +163,7 @@ def _write_distances(
     adaptor: Artifact | None,
     bank: Artifact,
     settings: ScoreSettings,
+    search: str,
     writer: ArtifactWriter,
     progress: Progress,
 ) -> str:
@@ -180,7 +187,8 @@ def _write_distances(
     maps: dict[str, NDArray[np.float32]] = {}
     with progress.track(f"score {features.category}", len(test) * len(splits)) as advance:
         for name, samples in splits.items():
-            scores = score_split(samples, MemoryBank(read_bank(bank, name).entries), advance)
+            memory = MemoryBank(read_bank(bank, name).entries, search_of(search, device))
+            scores = score_split(samples, memory, advance)
             image[name] = scores.image
             writer.write(f"image/{name}{alone}", image[name])
             if features.is_cloud:

@@ -23,6 +23,7 @@ def main() -> int:
     """Measure the rows asked for, print them, and write the file."""
     arguments = _arguments()
     limits = machine_limits()
+    print("limits: " + ", ".join(f"{name} {value:.1f}" for name, value in limits.items()), flush=True)
     rows: list[dict[str, Any]] = []
     for case in itertools.chain(*(room.cases(arguments.tiny) for room in (extract_rows, bank_rows, report_rows))):
         if arguments.rows and case.row not in arguments.rows:

@@ -1,8 +1,11 @@
 """Rows 1 to 5: preprocessing, farthest points, projection, backbone."""
 
 import itertools
+import multiprocessing
+import os
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,15 @@ from scipy.ndimage import zoom
 
 from lsfa_cli.backbones.timm_images import TimmArguments, TimmImages
 from lsfa_cli.datasets import open_dataset
+from lsfa_cli.datasets.prepared import prepared
 from lsfa_cli.datasets.synthetic import generate
 from lsfa_cli.open3d_library import import_open3d
 from lsfa_cli.pointcloud import farthest_point_sampling
 from lsfa_cli.preprocessing import PreprocessOptions, prepare
+from lsfa_cli.preprocessing.cache import SampleCache
 from lsfa_cli.projection import projection_matrix, to_patches
 from lsfa_cli.samples import Sample
+from lsfa_cli.stages.read_ahead import read_ahead
 from tests.benchmarks import plain
 from tests.benchmarks.cases import Case, Target
 from tests.benchmarks.measuring import largest_difference
@@ -59,6 +65,70 @@ def preprocessing_cases(tiny: bool) -> Iterator[Case]:
             amount=(sample.xyz.nbytes + sample.rgb.nbytes + sample.valid.nbytes + sample.mask.nbytes) / 1e9,
             target=Target(kind="seconds", value=target),
         )
+
+
+def cached_cases(tiny: bool) -> Iterator[Case]:
+    """Row 1, the second time: what an earlier `extract` prepared is read from the cache."""
+    folder = tempfile.TemporaryDirectory(prefix="lsfa-bench-")
+    size = 128 if tiny else 400
+    root, cache = Path(folder.name) / "data", SampleCache(Path(folder.name) / "cache")
+    generate(root, categories=["fitting"], size=size, train=1, validation=0, test_good=1, test_per_defect=0)
+    dataset = open_dataset("synthetic", root)
+    record = dataset.records("fitting")[0]
+    prepared(dataset, record, OPTIONS, cache)
+    yield Case(
+        row=1,
+        stage="extract",
+        name="a sample again, from the cache",
+        work=f"a synthetic fitting of {size} x {size}",
+        reference="reading and preprocessing the raw files anew, by the same code",
+        plain=lambda: prepared(dataset, record, OPTIONS, None),
+        ours=lambda: prepared(dataset, record, OPTIONS, cache),
+        difference=lambda a, b: max(largest_difference(a.rgb, b.rgb), largest_difference(a.xyz, b.xyz)),
+        tolerance=0,
+        agreement="values",
+        limit="read_gbs",
+        amount=(3 * 4 + 3 * 4 + 1) * 224 * 224 / 1e9,
+        target=None,
+    )
+    folder.cleanup()
+
+
+def prepared_of(path: tuple[str, str, int]) -> Any:
+    """What a worker process makes: one sample by its data set's name and root and its place there."""
+    name, root, index = path
+    dataset: Any = open_dataset(name, Path(root))
+    return prepared(dataset, dataset.records("fitting")[index], OPTIONS, None)
+
+
+def jobs_cases(tiny: bool) -> Iterator[Case]:
+    """How samples are prepared ahead of the networks: by threads, against as many worker processes."""
+    folder = tempfile.TemporaryDirectory(prefix="lsfa-bench-")
+    size, count, workers = (128, 2, 1) if tiny else (400, 8, os.cpu_count() or 1)
+    root = Path(folder.name)
+    generate(root, categories=["fitting"], size=size, train=count, validation=0, test_good=1, test_per_defect=0)
+    paths = [("synthetic", str(root), index) for index in range(count)]
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(prepared_of, paths))  # so that starting and importing do not count
+        yield Case(
+            row=1,
+            stage="extract",
+            name="samples ahead",
+            work=f"{count} synthetic fittings of {size} x {size}, {workers} workers",
+            reference=f"{workers} worker processes, already started, which send what they prepared",
+            plain=lambda: list(pool.map(prepared_of, paths)),
+            ours=lambda: list(read_ahead(prepared_of, paths, workers)),
+            difference=lambda a, b: max(
+                max(largest_difference(one.rgb, two.rgb), largest_difference(one.xyz, two.xyz))
+                for one, two in zip(a, b, strict=True)
+            ),
+            tolerance=0,
+            agreement="values",
+            limit="read_gbs",
+            amount=count * (3 * 4 + 3 * 4 + 1) * 224 * 224 / 1e9,
+            target=None,
+        )
+    folder.cleanup()
 
 
 def _scan(tiny: bool) -> tuple[Sample, str]:
@@ -199,5 +269,9 @@ def _linear_layers(module: torch.nn.Module) -> list[torch.nn.Linear]:
 def cases(tiny: bool) -> Iterator[Case]:
     """All of these rows."""
     return itertools.chain(
-        preprocessing_cases(tiny), farthest_point_cases(tiny), projection_cases(tiny), backbone_cases(tiny)
+        preprocessing_cases(tiny),
+        cached_cases(tiny),
+        farthest_point_cases(tiny),
+        projection_cases(tiny),
+        backbone_cases(tiny),
     )
