@@ -218,11 +218,12 @@ def _run(run: Results) -> str:
     options = " ".join(run["options"])
     return (
         f"## A whole run (row 13)\n\n`lsfa run` of {run['work']}, from raw files to the table: `{options}`. The "
-        f"load was {run['machine']['load']} at its end, on {run['machine']['cores']} cores. The target is for the complete "
-        f"category.\n\n{_table(header, rows)}\n\n"
+        f"load was {run['machine']['load']} at its end, on {run['machine']['cores']} cores. The target is for the "
+        f"complete category.\n\n{_table(header, rows)}\n\n"
         "Where the first run's time goes: how long a part was waited for, and the processor time of the threads that "
         "called it, without those that a library starts (Open3D for FPFH, PyTorch and BLAS). Both are sums over "
-        "threads, and threads read, preprocess and paste ahead of the networks: the parts may add up to more than the run.\n\n"
+        "threads, and threads read, preprocess and paste ahead of the networks: the parts may add up to more than the "
+        "run.\n\n"
         f"{_table(('part', 'waited for', 'processor time of its threads'), lines)}\n"
     )
 
