@@ -80,7 +80,7 @@ def _section(part: Part) -> Iterator[str]:
     yield f"### {markdown_of(part.title)}"
     for metric in part.metrics:
         yield _table(part.rows, metric)
-    shown = [name for name in ("seeds", "settings", "(?)") if name in part.notes]
+    shown = [name for name in ("test samples", "seeds", "settings", "(?)") if name in part.notes]
     shown += [name for name in part.notes if name.startswith("choosing")]
     yield "\n".join(f"- {markdown_of(name)}: {markdown_of(part.notes[name])}" for name in shown)
 

@@ -3,7 +3,10 @@
 import contextlib
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+
+from lsfa_cli.wording import duration
 
 QUIET, NORMAL, VERBOSE, DEBUG = -1, 0, 1, 2
 
@@ -65,15 +68,18 @@ class Console:
             yield lambda done: bar.advance(task, done)
 
     def _lines(self, what: str, total: int) -> Callable[[int], None]:
-        """A line every ten seconds: for logs."""
-        done, last = 0, time.monotonic()
+        """A line every ten seconds: for logs. The time left follows from the last ten lines, as pieces differ."""
+        told: deque[tuple[float, int]] = deque([(time.monotonic(), 0)], maxlen=10)
+        done = 0
 
         def advance(count: int) -> None:
-            nonlocal done, last
+            nonlocal done
             done += count
-            if time.monotonic() - last > 10:
-                last = time.monotonic()
-                self._line(f"{what}: {done} of {total}")
+            now, (then, before) = time.monotonic(), told[0]
+            if now - told[-1][0] > 10:
+                left = (total - done) * (now - then) / max(1, done - before)
+                told.append((now, done))
+                self._line(f"{what}: {done} of {total}" + (f", about {duration(left)} left" if done < total else ""))
 
         return advance
 

@@ -92,7 +92,7 @@ class DiscriminatorNetwork(nn.Module):
             self.last = nn.Linear(width, 1)
         self._dropout = dropout
 
-    def forward(self, patches: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def forward(self, patches: Tensor, generator: np.random.Generator | None = None) -> Tensor:
         """Every patch by itself. generator: of the dropout while training; None does not drop."""
         hidden = _dropped(functional.gelu(self.first(patches)), self._dropout, generator)
         hidden = _dropped(functional.gelu(self.second(hidden)), self._dropout, generator)
@@ -100,12 +100,16 @@ class DiscriminatorNetwork(nn.Module):
         return logits
 
 
-def _dropped(values: Tensor, share: float, generator: torch.Generator | None) -> Tensor:
-    """Dropout by an explicit generator, on the CPU so that all devices drop alike."""
-    if generator is None or share == 0:
+def _dropped(values: Tensor, share: float, generator: np.random.Generator | None) -> Tensor:
+    """Dropout by an explicit generator, on the CPU so that all devices drop alike.
+
+    16 random bits a value, several times faster than drawing floats, put the share on a grid of 1 / 65536.
+    """
+    least = round(share * 2**16)
+    if generator is None or least == 0:
         return values
-    kept = torch.rand(values.shape, generator=generator) >= share
-    return values * (kept.to(values.device) / (1 - share))
+    kept = generator.integers(2**16, size=tuple(values.shape), dtype=np.uint16) >= least
+    return values * (torch.from_numpy(kept).to(values.device) / (1 - least / 2**16))
 
 
 def neighbourhood_means(patches: PatchFeatures) -> NDArray[np.float32]:
@@ -246,8 +250,9 @@ def _descend(
 ) -> dict[str, NDArray[np.float64]]:
     """All updates; the loss and the share of patches told right before each."""
     drawing = np.random.default_rng(seed_for(options.seed, f"batches {modality}"))
-    dropping = torch.Generator().manual_seed(seed_for(options.seed, f"dropout {modality}"))
-    optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=1e-2)
+    dropping = np.random.default_rng(seed_for(options.seed, f"dropout {modality}"))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=1e-2, fused=True)
+    positive, negative = torch.from_numpy(pool.positive), torch.from_numpy(pool.negative)
     positives = max(options.batch_size // (1 + NEGATIVES), 1)
     labels = torch.zeros(positives * (1 + NEGATIVES), device=options.device)
     labels[:positives] = 1
@@ -255,10 +260,10 @@ def _descend(
     for step in range(options.steps):
         optimizer.param_groups[0]["lr"] = options.learning_rate * 0.5 * (1 + np.cos(np.pi * step / options.steps))
         rows = [
-            pool.positive[drawing.integers(len(pool.positive), size=positives)],
-            pool.negative[drawing.integers(len(pool.negative), size=positives * NEGATIVES)],
+            one[torch.from_numpy(drawing.integers(len(one), size=count))]
+            for one, count in ((positive, positives), (negative, positives * NEGATIVES))
         ]
-        patches = torch.from_numpy(np.concatenate(rows).astype(np.float32)).to(options.device)
+        patches = torch.cat(rows).to(options.device).float()  # torch widens a float16 faster than NumPy
         logits = network(patches, dropping)
         loss = functional.binary_cross_entropy_with_logits(logits, labels)
         optimizer.zero_grad(set_to_none=True)

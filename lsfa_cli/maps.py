@@ -42,11 +42,13 @@ def patch_shares(masks: NDArray[np.bool_], grid: int) -> NDArray[np.float64]:
     Pixel i of a row belongs to patch floor(i * grid / S) of it.
     """
     size = masks.shape[-1]
-    member = np.zeros((grid, size))
-    member[np.arange(size) * grid // size, np.arange(size)] = 1.0
-    member /= member.sum(axis=1, keepdims=True)
-    shares: NDArray[np.float64] = member @ masks.astype(np.float64) @ member.T
-    return shares.reshape(len(masks), -1)
+    if not 1 <= grid <= size:
+        raise ValueError(f"{grid} patches a side do not fit on {size} pixels")
+    first = -(-np.arange(grid) * size // grid)  # the first pixel of each patch
+    counts = np.add.reduceat(masks, first, axis=1, dtype=np.int64)
+    counts = np.add.reduceat(counts, first, axis=2)
+    lengths = np.diff(first, append=size)
+    return (counts / np.outer(lengths, lengths)).reshape(len(masks), -1)
 
 
 @functools.lru_cache(maxsize=16)

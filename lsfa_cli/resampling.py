@@ -220,14 +220,27 @@ class Resampling:
     with replacement. The categories are those of the data set and are not drawn: an interval speaks of them alone.
 
     labels: of each category (n,), 1 on defective samples. repetitions: how many seeds each category was measured with.
+    owners: of each category (n,), what its samples were made from; those of one owner are drawn together, and good and
+    defective ones are then not drawn apart. Without it every sample is drawn by itself.
     """
 
-    def __init__(self, labels: Sequence[ArrayLike], repetitions: int, *, seed: int, resamples: int = RESAMPLES) -> None:
+    def __init__(
+        self,
+        labels: Sequence[ArrayLike],
+        repetitions: int,
+        *,
+        seed: int,
+        resamples: int = RESAMPLES,
+        owners: Sequence[ArrayLike] | None = None,
+    ) -> None:
         generator = np.random.default_rng(seed)
         shares = np.full(repetitions, 1 / repetitions)
         self._weights, self._seeds = [], []
-        for classes in labels:
-            self._weights.append(sample_weights(classes, resamples, generator))
+        for place, classes in enumerate(labels):
+            if owners is None:
+                self._weights.append(sample_weights(classes, resamples, generator))
+            else:
+                self._weights.append(owner_weights(owners[place], resamples, generator))
             self._seeds.append(generator.multinomial(repetitions, shares, size=resamples).T / repetitions)
 
     def means(self, figures: Sequence[Sequence[Figure]]) -> NDArray[np.float64]:
@@ -241,6 +254,16 @@ class Resampling:
             whole = [figure.values(np.ones((1, weights.shape[1])))[0] for figure in repetitions]
             total += np.append(np.mean(whole), (drawn * seeds).sum(axis=0))
         return total / len(figures)
+
+
+def standard_error(means: NDArray[np.float64]) -> float:
+    """The standard error of what `Resampling.means` gives, or of a difference of two such results.
+
+    It is the deviation of the draws. Draws in which a figure does not exist are left out; NaN where fewer than two
+    are left.
+    """
+    drawn = means[1:][~np.isnan(means[1:])]
+    return float(drawn.std(ddof=1)) if len(drawn) > 1 else float("nan")
 
 
 class Halves:
@@ -291,6 +314,14 @@ def sample_weights(labels: ArrayLike, resamples: int, generator: np.random.Gener
         members = np.flatnonzero(classes == value)
         weights[:, members] = generator.multinomial(len(members), np.full(len(members), 1 / len(members)), resamples)
     return weights
+
+
+def owner_weights(owners: ArrayLike, resamples: int, generator: np.random.Generator) -> Weights:
+    """How often each of n samples is drawn, (resamples, n), where owners (n,) are drawn with all of their samples."""
+    _, places = np.unique(np.asarray(owners), return_inverse=True)
+    count = int(places.max(initial=-1)) + 1
+    drawn = generator.multinomial(count, np.full(count, 1 / count), resamples)
+    return drawn[:, places].astype(np.float64)
 
 
 def sign_flip_p_value(differences: ArrayLike, *, seed: int = 0) -> float:

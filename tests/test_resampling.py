@@ -16,10 +16,12 @@ from lsfa_cli.resampling import (
     image_auroc_sums,
     interval,
     mean_ratio_sums,
+    owner_weights,
     part_auroc_sums,
     pixel_auroc_sums,
     sample_weights,
     sign_flip_p_value,
+    standard_error,
 )
 
 LABELS = np.array([0, 0, 0, 1, 1, 1, 1])
@@ -130,6 +132,31 @@ def test_interval_is_that_of_scipy() -> None:
     assert ours.high == pytest.approx(theirs.confidence_interval.high, abs=0.01)
 
 
+def test_intervals_of_an_auroc_and_of_a_paired_difference_are_those_of_scipy() -> None:
+    """SciPy draws the places of good and of defective samples, and both figures are measured anew on what was drawn."""
+    random = np.random.default_rng(6)
+    labels = np.repeat([0, 1], [12, 18])
+    hard = random.normal(0, 1, 30)  # what is hard for both
+    one, other = (labels * gain + hard + random.normal(0, 0.5, 30) for gain in (1.5, 1.0))
+
+    def auroc(scores: NDArray[np.float64], good: NDArray[np.int64], bad: NDArray[np.int64]) -> NDArray[np.float64]:
+        return (scores[bad][..., :, None] > scores[good][..., None, :]).mean(axis=(-2, -1))
+
+    draws = Resampling([labels], 1, seed=0, resamples=20_000)
+    first, second = (draws.means([[image_auroc_sums(scores, labels)]]) for scores in (one, other))
+    places = np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)
+    for ours, statistic in (
+        (interval(first), lambda good, bad, axis: auroc(one, good, bad)),
+        (interval(first - second), lambda good, bad, axis: auroc(one, good, bad) - auroc(other, good, bad)),
+    ):
+        theirs = stats.bootstrap(
+            places, statistic, n_resamples=20_000, method="percentile", vectorized=True, batch=2000, random_state=1
+        ).confidence_interval
+        assert ours.low == pytest.approx(theirs.low, abs=0.006)
+        assert ours.high == pytest.approx(theirs.high, abs=0.006)
+        assert ours.high - ours.low > 0.1
+
+
 def test_interval_of_a_case_counted_by_hand() -> None:
     """Two samples 0 and 1: a resample's mean is 0, 1/2 or 1 with chances 1/4, 1/2, 1/4."""
     pair: list[Figure] = [Mean(np.array([0.0, 1.0]))]
@@ -183,3 +210,33 @@ def test_p_value_of_many_pairs_is_drawn_and_repeatable() -> None:
 def test_no_p_value_of_anything_but_a_row_of_numbers(wrong: list[float]) -> None:
     with pytest.raises(ValueError, match="finite differences"):
         sign_flip_p_value(wrong)
+
+
+def test_samples_of_one_owner_are_drawn_together() -> None:
+    owners = np.array([7, 3, 7, 3, 9])
+    weights = owner_weights(owners, 500, np.random.default_rng(0))
+    assert (weights[:, 0] == weights[:, 2]).all()
+    assert (weights[:, 1] == weights[:, 3]).all()
+    # three owners are drawn with replacement in each row
+    np.testing.assert_array_equal(weights[:, [0, 1, 4]].sum(axis=1), 3)
+    assert weights.mean(axis=0) == pytest.approx(1.0, abs=0.15)
+
+
+def test_versions_of_one_sample_say_no_more_than_one_of_them() -> None:
+    random = np.random.default_rng(5)
+    scores, labels = random.normal(0, 1, 20), np.repeat([0, 1], 10)
+    scores[10:] += 0.5
+    once = image_auroc_sums(scores, labels)
+    owners = np.tile(np.arange(10), 2)
+    alone = Resampling([labels], 1, seed=0, owners=[owners]).means([[once]])
+    # each defective sample three times over
+    places = np.concatenate([np.arange(20), np.arange(10, 20), np.arange(10, 20)])
+    thrice = image_auroc_sums(scores[places], labels[places])
+    together = Resampling([labels[places]], 1, seed=0, owners=[owners[places]]).means([[thrice]])
+    np.testing.assert_allclose(together, alone)
+    assert standard_error(together) == pytest.approx(alone[1:].std(ddof=1))
+
+
+def test_standard_error_without_draws_is_nan() -> None:
+    assert np.isnan(standard_error(np.array([0.5, np.nan, 0.4])))
+    assert standard_error(np.array([9.0, 1.0, np.nan, 3.0])) == pytest.approx(np.sqrt(2))

@@ -46,11 +46,11 @@ class SplitFeatures:
         place = int(self._places[index])
         if modality == "rgb":
             values = self._artifact.rows(f"{self._split}/rgb", place)
-            return PatchFeatures(values, np.ones(len(values), dtype=bool), self._grid(modality))
+            return PatchFeatures(values, np.ones(len(values), dtype=bool), self.grid(modality))
         if self._offsets is None:
             raise ArtifactError(f"{self._artifact.path} has no 3D features", hint="Run: lsfa extract --modality both")
         where = slice(int(self._offsets[place]), int(self._offsets[place + 1]))
-        values, grid = self._artifact.rows(f"{self._split}/xyz/values", where), self._grid(modality)
+        values, grid = self._artifact.rows(f"{self._split}/xyz/values", where), self.grid(modality)
         if grid == NO_GRID:
             return PatchFeatures(values, np.ones(len(values), dtype=bool), grid)
         return PatchFeatures(values, self._artifact.rows(f"{self._split}/xyz/valid", place), grid)
@@ -63,7 +63,8 @@ class SplitFeatures:
             return np.zeros(len(self), dtype=np.int64)
         return np.asarray(np.diff(self._offsets)[self._places])
 
-    def _grid(self, modality: Modality) -> int:
+    def grid(self, modality: Modality) -> int:
+        """Patches a side; 0 for the groups of a cloud."""
         return int(self._artifact.attributes[f"{modality}_grid"])
 
 

@@ -233,13 +233,41 @@ SCORES = Schema(
     },
 )
 
+JUDGED = Schema(
+    "judged",
+    1,
+    "What banks or discriminators say of normal validation samples and of their versions with pasted defects, for "
+    "lsfa tune, before maps are blurred and sources put together.",
+    (
+        DataSet("normal/names", ("n",), "text", "names of the validation samples"),
+        DataSet("pasted/names", ("n",), "text", "names of their pasted versions"),
+        DataSet("*/image/*", ("n",), "float64", "normal and pasted: image scores of banks, by modality", False),
+        DataSet(
+            "*/patches/*",
+            ("n", "G*G"),
+            "float32",
+            "normal and pasted: scores of patches, of banks by modality, of discriminators rgb_pasted, xyz_pasted",
+        ),
+        DataSet("one_class/*", ("any",), "float64", "image and map: one-class SVM as in the bank", False),
+    ),
+    {"dataset": "name of the data set", "category": "name of the category"},
+)
+
 FIGURES = Schema(
     "figures",
     1,
-    "The figures of one variant, seed and category of a study, and the sums that resampling them takes.",
+    "The figures of one variant, seed and category of a study or of lsfa tune, and the sums that resampling them "
+    "takes. Of lsfa tune: on normal validation samples and their pasted versions.",
     (
-        DataSet("labels", ("n",), "uint8", "1 for a defective test sample, 0 for a good one"),
-        DataSet("*/*/value", ("1",), "float64", "the figure, by modality (rgb, xyz, rgb+xyz) and metric"),
+        DataSet("labels", ("n",), "uint8", "1 for a defective sample, 0 for a good one"),
+        DataSet("names", ("n",), "text", "lsfa tune: names of the samples", False),
+        DataSet("owners", ("n",), "int64", "lsfa tune: which validation sample each is, or was made from", False),
+        DataSet(
+            "*/*/value",
+            ("1",),
+            "float64",
+            "the figure, by modality (rgb, xyz, rgb+xyz), or by what was left out, and by metric",
+        ),
         DataSet("*/*/wins", ("n", "n"), "float64", "AUROC: comparisons won by sample i against sample j", False),
         DataSet("*/*/positives", ("n",), "float64", "AUROC: positives of each sample", False),
         DataSet("*/*/negatives", ("n",), "float64", "AUROC: negatives of each sample", False),
@@ -262,7 +290,7 @@ FIGURES = Schema(
 )
 
 SCHEMAS: Mapping[str, Schema] = {
-    schema.name: schema for schema in (FINETUNED, FEATURES, ADAPTOR, BANK, SCORES, FIGURES)
+    schema.name: schema for schema in (FINETUNED, FEATURES, ADAPTOR, BANK, SCORES, JUDGED, FIGURES)
 }
 
 ROOT_ATTRIBUTES: Mapping[str, str] = {

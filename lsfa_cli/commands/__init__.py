@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = {
     "finetune": "Train through the backbones instead, without adaptor.",
     "bank": "Choose the memory banks and calibrate them.",
     "score": "Scores and anomaly maps of the test samples.",
+    "tune": "Choose settings on pasted defects, without a test sample.",
     "study": "Variants of the method compared, with intervals and p-values.",
     "report": "Tables and pictures of what was scored.",
     "inspect": "What an artifact holds, what made it, and whether it is stale.",

@@ -66,7 +66,7 @@ Choose = Annotated[
 ]
 
 
-@with_settings("extract", "adapt", "bank", "score", run=("data", "root", "work", "cache", "jobs"))
+@with_settings("extract", "adapt", "finetune", "bank", "score", run=("data", "root", "work", "cache", "jobs"))
 def command(
     session: Session,
     name: Name = "",
@@ -101,11 +101,18 @@ def command(
     from lsfa_cli.stages import study as stage
     from lsfa_cli.stages.study_cells import Settings, Surroundings
     from lsfa_cli.stages.study_estimate import estimate_plan
+    from lsfa_cli.stages.study_notes import notes as notes_of
     from lsfa_cli.tables.formats import FORMATS
     from lsfa_cli.tables.studies import render_study
 
     lookup(FORMATS, "format", format)
-    base = Settings(extraction, session.stage("adapt"), session.stage("bank"), session.stage("score"))
+    base = Settings(
+        extraction,
+        session.stage("adapt"),
+        session.stage("bank"),
+        session.stage("score"),
+        session.stage("finetune"),
+    )
     around = Surroundings(dataset, session.run.work, SampleCache(cache_folder(session)), session.run.jobs, keep)
     first = session.stage("adapt").seed
     categories = list(category or dataset.categories())
@@ -113,16 +120,16 @@ def command(
     sizes = f"{len(chosen.variant)} variants, {len(categories)} categories, {seeds} seeds"
     session.console.info(f"{name}: {len(planned.cells)} cells ({sizes})")
     if dry_run:
-        waiting, takes = estimate_plan(around, planned, base, session.console, rerun=rerun)
+        waiting, takes = estimate_plan(around, planned, session.console, rerun=rerun)
         session.console.result(f"{name}: would measure {counted(waiting, 'cell')}: {takes}")
         return
-    result = stage.run_plan(around, planned, base, session.console, rerun=rerun)
+    result = stage.run_plan(around, planned, session.console, rerun=rerun)
     session.console.info(f"{name}: {result.made} cells measured, {result.found} were there")
     for what, error in result.failures.items():
         session.console.error(f"{what}: {error}")
     measured = planned.without(result.failed)
     rows = stage.summarise(measured, stage.METRICS + stage.SEPARATION * separation)
-    notes = stage.notes(measured, rows)
+    notes = notes_of(measured, rows)
     if choose is not None:
         notes |= stage.choosing(measured, choose)
     text = render_study(rows, format, caption=f"Study {name} on {dataset.name}", notes=notes)

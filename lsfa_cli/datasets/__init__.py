@@ -79,8 +79,10 @@ DATASETS: dict[str, DatasetEntry] = {
 ROOT_HINT = "Set --root, LSFA_DATA_ROOT or root in lsfa.toml to the folder that holds the categories."
 
 
-def open_dataset(name: str, root: Path | None, *, light: int = 4) -> Dataset:
+def open_dataset(name: str, root: Path | None, *, light: int = 4, test: bool = True) -> Dataset:
     """The data set called `name` whose categories are folders of `root`. light: of Eyecandies' images, 0 to 5.
+
+    test: False leaves its test samples out; nothing of them is looked at.
 
     Raises `UnknownNameError` for a name that is not in `DATASETS`, `DataError` when `root` is not given,
     does not exist or is not a folder. The layout is checked when categories or records are asked for.
@@ -100,5 +102,5 @@ def open_dataset(name: str, root: Path | None, *, light: int = 4) -> Dataset:
         raise DataError(f"{root} is a file, not a folder (data set '{name}').", hint=ROOT_HINT)
     from lsfa_cli.datasets.base import ReadOptions
 
-    dataset: Dataset = entry.load()(root, ReadOptions(light=light))
+    dataset: Dataset = entry.load()(root, ReadOptions(light=light, test=test))
     return dataset

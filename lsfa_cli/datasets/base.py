@@ -11,9 +11,13 @@ from lsfa_cli.samples import CloudSample, Modality, Sample, SampleRecord
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What a data set may be asked to read. light: which of the lights of Eyecandies, 0 to 5; others have one."""
+    """What a data set may be asked to read. light: which of the lights of Eyecandies, 0 to 5; others have one.
+
+    test: whether there are test samples. Without, no folder of theirs is looked into, be it there or not.
+    """
 
     light: int = 4
+    test: bool = True
 
 
 class Reader(Protocol):

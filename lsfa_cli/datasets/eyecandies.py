@@ -56,7 +56,7 @@ class Eyecandies:
 
     def __init__(self, root: Path, options: ReadOptions = ReadOptions()) -> None:
         self.root = root
-        self._light = options.light
+        self._options = options
 
     def modalities(self, category: str) -> tuple[Modality, ...]:
         """An image and a scan."""
@@ -74,20 +74,21 @@ class Eyecandies:
         """All samples: train, validation, test (test_public); defects and ids in alphabetical order."""
         folder = LAYOUT.folder(self.root, category)
         if not is_folder(folder / "train" / "data"):
-            return Mvtec3d(self.root).records(category)
+            return Mvtec3d(self.root, self._options).records(category)
         missing: list[str] = []
-        found = {split: _samples(folder, split, self._light, missing) for split in SPLITS}
+        splits = tuple(split for split in SPLITS if self._options.test or split != "test")
+        found = {split: _samples(folder, split, self._options.light, missing) for split in splits}
         records = [
             _record(split, stem, files)
-            for split in SPLITS
+            for split in splits
             for stem, files in found[split].items()
             if f"{FOLDERS[split]}/data/{files['defects'].name}" not in missing
         ]
         records.sort(key=lambda record: (SPLITS.index(record.split), record.name))
         hint = "A sample has the same id in all its files. Unpack the category again."
         require_complete(folder, missing, hint, records)
-        for split in ("train", "test"):
-            if not found[split]:
+        for split in splits:
+            if not found[split] and split != "validation":
                 raise DataError(
                     f"{folder / FOLDERS[split]} holds no samples.",
                     hint=f"Expected {LAYOUT.text}. Unpack the category again.",

@@ -41,6 +41,7 @@ class Folder:
 
     def __init__(self, root: Path, options: ReadOptions = ReadOptions()) -> None:
         self.root = root
+        self._test = options.test
 
     def categories(self) -> list[str]:
         """The parts: the folders of `root` that have good/, or `root` itself where it has one."""
@@ -71,7 +72,8 @@ class Folder:
     def records(self, category: str) -> list[SampleRecord]:
         """All samples: train (good/), validation, test; each without the folders that are absent or empty."""
         settings = self._settings(category)
-        return part_records(self.folder(category), load_part_file(settings.values()).files, settings)
+        files = load_part_file(settings.values()).files
+        return part_records(self.folder(category), files, settings, test=self._test)
 
     def read(self, record: SampleRecord) -> Sample:
         """The image, the scan in metres, and the mask: all False on a good part, None where nobody has drawn one."""

@@ -31,6 +31,7 @@ class Mvtec2d:
 
     def __init__(self, root: Path, options: ReadOptions = ReadOptions()) -> None:
         self.root = root
+        self._test = options.test
 
     def modalities(self, category: str) -> tuple[Modality, ...]:
         """An image."""
@@ -52,9 +53,9 @@ class Mvtec2d:
             SampleRecord(f"train/{GOOD}/{stem}", "train", GOOD, {"rgb": folder / "train" / GOOD / f"{stem}.png"})
             for stem in sorted(stems(folder / "train" / GOOD, ".png"))
         ]
-        test = _test_records(folder, missing)
+        test = _test_records(folder, missing) if self._test else []
         for place, records in ((folder / "train" / GOOD, train), (folder / "test", test)):
-            if not records:
+            if not records and (self._test or records is train):
                 found = listing(place) if is_folder(place) else "no such folder"
                 raise DataError(
                     f"{place} holds no samples: expected ID.png in it, found {found}.", hint=f"Expected {LAYOUT.text}."

@@ -32,6 +32,7 @@ class Mvtec3d:
 
     def __init__(self, root: Path, options: ReadOptions = ReadOptions()) -> None:
         self.root = root
+        self._splits = tuple(split for split in SPLITS if options.test or split != "test")
 
     def modalities(self, category: str) -> tuple[Modality, ...]:
         """An image and a scan."""
@@ -53,7 +54,7 @@ class Mvtec3d:
         folder = LAYOUT.folder(self.root, category)
         records: list[SampleRecord] = []
         missing: list[str] = []
-        for split in SPLITS:
+        for split in self._splits:
             found = _split_records(folder, split, missing)
             if not found and split != "validation":
                 raise DataError(

@@ -53,8 +53,8 @@ class SplitFolder:
     defect: str
 
 
-def split_folders(part: Path) -> list[SplitFolder]:
-    """The folders of samples that a part has, in the order of the records."""
+def split_folders(part: Path, *, test: bool = True) -> list[SplitFolder]:
+    """The folders of samples that a part has, in the order of the records; without those of `test` if it is False."""
     for name in ("validation", "test", "masks"):
         if (part / name).is_file():
             raise DataError(f"{part / name} is a file, expected a folder.", hint="Remove or rename it.")
@@ -63,17 +63,17 @@ def split_folders(part: Path) -> list[SplitFolder]:
     if is_folder(validation):
         inner = validation / GOOD
         found.append(SplitFolder(inner if is_folder(inner) else validation, "validation", GOOD))
-    if is_folder(part / "test"):
+    if test and is_folder(part / "test"):
         found += [SplitFolder(folder, "test", folder.name) for folder in folders(part / "test")]
     return found
 
 
-def part_records(part: Path, files: FilesTable, extra: Mapping[str, Path]) -> list[SampleRecord]:
-    """All samples of a part. extra: files that every sample depends on, by role.
+def part_records(part: Path, files: FilesTable, extra: Mapping[str, Path], *, test: bool = True) -> list[SampleRecord]:
+    """All samples of a part. extra: files that every sample depends on, by role. test: with the test samples.
 
     `DataError` for good/ without samples, for files whose partner is missing and for masks of no sample.
     """
-    splits = split_folders(part)
+    splits = split_folders(part, test=test)
     patterns = _patterns(part, splits, files)
     records: list[SampleRecord] = []
     missing: list[str] = []

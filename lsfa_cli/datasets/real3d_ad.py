@@ -34,6 +34,7 @@ class Real3dAd:
 
     def __init__(self, root: Path, options: ReadOptions = ReadOptions()) -> None:
         self.root = root
+        self._test = options.test
 
     def categories(self) -> list[str]:
         """The folders of `root` that have a folder train, sorted."""
@@ -57,7 +58,7 @@ class Real3dAd:
             )
         train = [_record("train", GOOD, file, {"template": templates[0]}) for file in templates]
         missing: list[str] = []
-        records = train + _test_records(folder, templates[0], missing)
+        records = train + (_test_records(folder, templates[0], missing) if self._test else [])
         require_complete(
             folder,
             missing,

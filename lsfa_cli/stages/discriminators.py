@@ -65,6 +65,12 @@ def require_objective(features: Features, settings: AdaptSettings) -> None:
             hint="Leave --objective or --method out.",
         )
     left_out(settings)
+    if settings.trains_discriminators and features.is_cloud:
+        raise ArtifactError(
+            f"{features.artifact.path} is of unorganized clouds, and --objective {settings.objective} needs samples "
+            "with pasted defects, which take pixels",
+            hint="Leave --objective out.",
+        )
     if settings.trains_discriminators and not has_pasted(features, "train"):
         raise ArtifactError(
             f"{features.artifact.path} has no samples with pasted defects, and --objective {settings.objective} "
@@ -89,8 +95,7 @@ class PastedSplit:
 
     def shares(self, index: int) -> NDArray[np.float64]:
         """(G * G,), the share of each patch's pixels that the defect touches."""
-        grid = self.samples.patches(self.chosen[index], self.modality).grid
-        return patch_shares(self.samples.mask(self.chosen[index])[None], grid).reshape(-1)
+        return patch_shares(self.samples.mask(self.chosen[index])[None], self.samples.grid(self.modality)).reshape(-1)
 
 
 def pasted_split(samples: PastedFeatures, modality: Modality, leave_out: Sequence[str] = ()) -> PastedSplit:
@@ -201,7 +206,14 @@ class Judging:
 
         statistics: mean and deviation of the logits of those; None measures them on this split, of normal samples.
         """
-        samples = self.features.split(split)
+        scores, statistics = self.patch_scores(self.features.split(split), statistics, advance)
+        maps = score_maps(scores, size=self.features.image_size, sigma=self.sigma)
+        return Judged(image_scores(maps), maps, statistics)
+
+    def patch_scores(
+        self, samples: SplitFeatures, statistics: ScoreStatistics | None, advance: Advance
+    ) -> tuple[NDArray[np.float32], ScoreStatistics]:
+        """Scores of patches (n, G * G), 0 without patch, and the statistics they rest on, as of `judge`."""
         logits, valid = [], []
         for index in range(len(samples)):
             patches = samples.patches(index, self.modality)
@@ -215,8 +227,7 @@ class Judging:
                 raise DataError(f"no normal sample has a {self.modality} patch that touches the part")
             statistics = score_statistics(normal)
         scores = [calibrated_patches(one, seen, *statistics) for one, seen in zip(logits, valid, strict=True)]
-        maps = score_maps(np.stack(scores), size=self.features.image_size, sigma=self.sigma)
-        return Judged(image_scores(maps), maps, statistics)
+        return np.stack(scores), statistics
 
     def _seen(self, samples: SplitFeatures, index: int, patches: PatchFeatures) -> BoolArray:
         if not self.foreground or self.modality != "rgb":

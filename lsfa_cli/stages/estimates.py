@@ -26,12 +26,14 @@ START_SECONDS = 2.0  # of a stage: packages imported, files opened, hashed and w
 class Estimate:
     """What a stage will take: seconds, and bytes of memory at the peak of the whole process.
 
-    sizes: of the features that it makes, for the estimates of later stages.
+    sizes: of the features that it makes, for the estimates of later stages. sample_seconds: what the backbones take of
+    the seconds for one sample.
     """
 
     seconds: float
     memory: float
     sizes: Sizes | None = None
+    sample_seconds: float = 0.0
 
     def __str__(self) -> str:
         return f"about {duration(self.seconds)}, {bytes_text(self.memory)} of memory"

@@ -2,10 +2,11 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,10 +108,7 @@ def extract(
     return make(
         out,
         "features",
-        settings=recorded(
-            "extract", settings.model_copy(update=asdict(options)), device=device, digest=cache.digests.digest
-        )
-        | pasted_settings(settings),
+        settings=recorded_extraction(settings, options, device, cache.digests.digest),
         inputs=inputs,
         write=write,
         mode=mode,
@@ -127,6 +125,17 @@ def extract(
             pasted=pasted_work(pasted, dataset, options, cache),
         ),
     )
+
+
+def recorded_extraction(
+    settings: ExtractSettings, options: PreprocessOptions, device: str, digest: Callable[[Path], str]
+) -> dict[str, Any]:
+    """The settings as the features artifact has them, those of preprocessing as the data set's recipe completes them.
+
+    digest: gives the SHA-256 of a weights file.
+    """
+    completed = settings.model_copy(update=asdict(options))
+    return recorded("extract", completed, device=device, digest=digest) | pasted_settings(settings)
 
 
 def preprocess_options(settings: ExtractSettings, recipe: Recipe) -> PreprocessOptions:

@@ -1,5 +1,6 @@
 """Finetune: train through the backbones on the normal samples of one category, without adaptor (Tables 8 and 10)."""
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -10,17 +11,20 @@ import numpy as np
 from lsfa_cli.artifacts.finetuned import write_changes
 from lsfa_cli.artifacts.store import ArtifactWriter
 from lsfa_cli.datasets.base import Dataset, RasterDataset
+from lsfa_cli.datasets.prepared import prepared
 from lsfa_cli.errors import DataError, UnknownNameError, UsageError
 from lsfa_cli.finetuning import FinetuningOptions, FinetuningResult, TrainingSamples, finetune, tunable_backbones
 from lsfa_cli.preprocessing.cache import SampleCache, dataset_digest
 from lsfa_cli.samples import SampleRecord
 from lsfa_cli.settings import ExtractSettings, FinetuneSettings
 from lsfa_cli.stages.adapt import TERMS
-from lsfa_cli.stages.extract import PreparedBatches, backbone_of, chosen_modalities, preprocess_options, remark
+from lsfa_cli.stages.extract import BATCH, PreparedBatches, backbone_of, chosen_modalities, preprocess_options, remark
 from lsfa_cli.stages.finite import require_finite
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.recorded import device_of, recorded
+from lsfa_cli.stages.sampled import SampledRasters
+from lsfa_cli.stages.sampled_training import SampledTraining
 from lsfa_cli.training import FINISHED
 
 
@@ -41,12 +45,7 @@ def finetune_backbones(
     extraction: how samples are prepared, and with which backbones training begins. cache, jobs: as in `extract`.
     Raises UsageError where nothing can be trained, DataError for raw data that is missing or cannot be used.
     """
-    if not isinstance(dataset, RasterDataset):
-        raise UsageError(
-            f"{dataset.name} has unorganized clouds, and training through the backbone works on images and organized "
-            "scans",
-            hint="Adaptors can be trained on clouds: lsfa adapt",
-        )
+    dataset = rasters_of(dataset)
     options = finetuning_options(settings)
     modalities = chosen_modalities(dataset, category, settings.modality)
     records = _training_records(dataset, category, settings)
@@ -92,7 +91,31 @@ def finetune_backbones(
         write=write,
         mode=mode,
         progress=progress,
+        foreseen=SampledTraining(
+            SampledRasters(
+                records,
+                extraction.image_size,
+                BATCH,
+                jobs,
+                load=lambda: [backbone_of(modality, extraction, options.device) for modality in modalities],
+                read=lambda record: prepared(dataset, record, preprocessing, None),
+                products=contextlib.nullcontext,
+                is_cached=lambda record: cache.holds(cache.key(record, preprocessing, dataset.name)),
+            ),
+            settings,
+        ),
     )
+
+
+def rasters_of(dataset: Dataset) -> RasterDataset:
+    """The data set, where backbones can be trained on it. Raises UsageError for one of unorganized clouds."""
+    if not isinstance(dataset, RasterDataset):
+        raise UsageError(
+            f"{dataset.name} has unorganized clouds, and training through the backbone works on images and organized "
+            "scans",
+            hint="Adaptors can be trained on clouds: lsfa adapt",
+        )
+    return dataset
 
 
 def finetuning_options(settings: FinetuneSettings) -> FinetuningOptions:

@@ -21,10 +21,14 @@ STAGE_VERSION = {"extract": 1, "finetune": 1, "adapt": 1, "bank": 1, "score": 2}
 
 @dataclass(frozen=True)
 class Mode:
-    """How to go about a stage. rerun: make it although it is up to date. dry_run: only say what would be made."""
+    """How to go about a stage. rerun: make it although it is up to date. dry_run: only say what would be made.
+
+    estimates: a dry run also says what it takes, which may mean to try.
+    """
 
     rerun: bool = False
     dry_run: bool = False
+    estimates: bool = True
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ def make(
     if reason is None and not mode.rerun:
         return Outcome(out, "up to date", "same settings and inputs")
     reason = reason or "asked for"
+    if mode.dry_run and not mode.estimates:
+        return Outcome(out, "planned", reason)
     if foreseen is not None:
         foreseen.require()
     if mode.dry_run:

@@ -49,3 +49,21 @@ class NoProgress:
     def warn(self, text: str) -> None:
         """Keep the warning."""
         self.warnings.append(text)
+
+
+class Quiet(NoProgress):
+    """Passes remarks and warnings on, each warning once, and shows no progress of its own inside the listener's."""
+
+    def __init__(self, listener: Progress) -> None:
+        super().__init__()
+        self._listener = listener
+
+    def say(self, text: str) -> None:
+        """Pass detail on."""
+        self._listener.say(text)
+
+    def warn(self, text: str) -> None:
+        """Pass a warning on the first time it is given."""
+        if text not in self.warnings:
+            super().warn(text)
+            self._listener.warn(text)

@@ -79,7 +79,7 @@ class SampledRasters:
             seconds += len(self.pasted.items) * running / len(chosen) + self.pasted.seconds(threads)
         ahead = (3 * self.batch + threads) * PREPARED_BYTES * self.image_size**2
         memory = before + self.batch / len(chosen) * (peak_so_far() - before) + ahead
-        return Estimate(seconds, memory, self._sizes(backbones, features))
+        return Estimate(seconds, memory, self._sizes(backbones, features), running / len(chosen))
 
     def _sizes(self, backbones: Sequence[Backbone], features: Sequence[Sequence[PatchFeatures]]) -> Sizes:
         counts = Counter(record.split for record in self.records)

@@ -1,6 +1,5 @@
 """A study: every variant on every category and seed, and what can be said of the differences."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
@@ -8,15 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lsfa_cli import __version__
 from lsfa_cli.artifacts.adaptor import read_curves
 from lsfa_cli.artifacts.store import open_artifact
 from lsfa_cli.errors import DataError, LsfaError, PartialFailureError
 from lsfa_cli.figures import Difference, differences_picture, variant_curves_picture
-from lsfa_cli.resampling import CONFIDENCE, RESAMPLES, SPLITS, Resampling, interval, sign_flip_p_value
-from lsfa_cli.settings import WEIGHTS_FILES
+from lsfa_cli.resampling import RESAMPLES, SPLITS, Resampling, interval, sign_flip_p_value
 from lsfa_cli.stages.progress import NoProgress, Progress
-from lsfa_cli.stages.study_cells import Cell, Settings, Surroundings, cell, make_features, remove, run_cell
+from lsfa_cli.stages.study_cells import Cell, Settings, Surroundings, cell, remove, run_cell
 from lsfa_cli.stages.study_choice import choose
 from lsfa_cli.stages.study_figures import Key, Measured, read_measured
 from lsfa_cli.studies import Study
@@ -26,7 +23,6 @@ from lsfa_cli.tables.studies import Estimate, StudyRow
 
 METRICS = ("i_auroc", "p_auroc", "aupro")
 SEPARATION = ("patch_auroc", "distance_ratio", "normal_distance")
-PUBLISHED_FEATURES = "MVTec 3D-AD, mean of ten categories, DINO ViT-B/8 and Point-MAE; not measured here"
 
 
 @dataclass(frozen=True)
@@ -68,17 +64,14 @@ def plan(around: Surroundings, study: Study, categories: Sequence[str], seeds: S
     return Plan(study, categories, seeds, cells)
 
 
-def run_plan(
-    around: Surroundings, planned: Plan, base: Settings, progress: Progress, *, rerun: bool = False
-) -> Progressed:
+def run_plan(around: Surroundings, planned: Plan, progress: Progress, *, rerun: bool = False) -> Progressed:
     """Make what is not up to date, or all for `rerun`. A cell that fails is recorded and does not stop the others."""
     result = Progressed()
     silent = _Quiet(progress)
     with progress.track("study", len(planned.cells)) as advance:
         for number, one in enumerate(planned.cells, 1):
             try:
-                features = make_features(around, one, base.extract, silent)
-                if run_cell(around, one, features, silent, rerun=rerun):
+                if run_cell(around, one, silent, rerun=rerun):
                     result.made += 1
                     progress.say(f"{one.category}, {one.variant}, seed {one.seed}: measured")
                 else:
@@ -86,9 +79,11 @@ def run_plan(
             except LsfaError as error:
                 result.failures[f"{one.category}, {one.variant}, seed {one.seed}"] = error
                 result.failed.append(one)
-            waiting = {other.adaptor for other in planned.cells[number:]}
-            if one.adaptor is not None and one.adaptor not in waiting and not around.keep:
-                remove(one.adaptor)
+            if not around.keep:
+                waiting = {path for other in planned.cells[number:] for path in other.passing}
+                for path in one.passing:
+                    if path not in waiting:
+                        remove(path)
             advance(1)
     return result
 
@@ -127,7 +122,7 @@ def summarise(
     The interval is a bootstrap over test samples and seeds; the p-value a sign-flip test over (category, seed) pairs.
     Raises DataError when no cell was measured.
     """
-    labels = [_labels(planned, category) for category in planned.categories]
+    labels = [labels_of(planned, category) for category in planned.categories]
     draws = Resampling(labels, len(planned.seeds), seed=seed, resamples=resamples)
     measured = {
         name: {key: _Series(one.values, draws.means(one.figures)) for key, one in found.items() if key[1] in metrics}
@@ -149,7 +144,7 @@ def summarise(
 
 def choosing(planned: Plan, metric: str, *, seed: int = 0) -> dict[str, str]:
     """What the best variant by `metric` on half of the test samples gains on the other half, for the table's foot."""
-    labels = [_labels(planned, category) for category in planned.categories]
+    labels = [labels_of(planned, category) for category in planned.categories]
     found = choose(_measured(planned), planned.study.baseline, metric, labels, seed=seed)
     title = metric_title(metric)
     return {
@@ -173,28 +168,6 @@ def _row(key: Key, variant: str, own: _Series, other: str, against: _Series | No
         p_value=sign_flip_p_value(differences),
         pairs=len(differences),
     )
-
-
-def notes(planned: Plan, rows: Sequence[StudyRow]) -> dict[str, str]:
-    """How the table was made, for its foot."""
-    shown = {
-        "question": planned.study.question,
-        "categories": ", ".join(planned.categories),
-        "seeds": ", ".join(str(seed) for seed in planned.seeds),
-        "features": "; ".join(_backbones(planned)),
-        "settings": "; ".join(_common_settings(planned)) or "the defaults",
-        "intervals": f"{CONFIDENCE:.0%}, bootstrap over test samples (good and defective apart) and seeds, "
-        f"{RESAMPLES} resamples; the categories are not drawn",
-        "p": "two-sided, sign flips over the pairs of category and seed, on these test samples; "
-        f"with m pairs at least 2 / 2^m (here m = {max((row.pairs for row in rows), default=0)})",
-        "lsfa": __version__,
-    }
-    if any(row.published is not None for row in rows):
-        shown["paper"] = f"{planned.study.paper}, {PUBLISHED_FEATURES}"
-        doubts = list(dict.fromkeys(doubt for row in rows for doubt in row.doubts))
-        if doubts:
-            shown["(?)"] = "; ".join(doubts)
-    return shown
 
 
 def draw(path: Path, rows: Sequence[StudyRow], *, title: str) -> None:
@@ -231,7 +204,7 @@ def raise_failures(result: Progressed) -> None:
         raise PartialFailureError(f"{len(result.failures)} cells failed: {names}. The first: {first}")
 
 
-def _labels(planned: Plan, category: str) -> NDArray[np.uint8]:
+def labels_of(planned: Plan, category: str) -> NDArray[np.uint8]:
     """Those of the category's test samples, from any cell that was measured."""
     for one in planned.cells:
         if one.category == category and one.figures.is_file():
@@ -255,26 +228,3 @@ def _published(study: Study) -> dict[tuple[str, str, str], tuple[float, tuple[st
         for row in ablations()
         if study.published_table and row.source == source and row.value is not None
     }
-
-
-def _common_settings(planned: Plan) -> list[str]:
-    """The settings that are not the defaults and that no variant changes; features are named elsewhere."""
-    found = []
-    for stage in ("extract", "adapt", "bank", "score"):
-        changed = {name for variant in planned.study.variant for name in getattr(variant, stage)}
-        models = [model for one in planned.cells if (model := getattr(one.settings, stage)) is not None]
-        for name, info in type(models[0]).model_fields.items() if models else ():
-            values = {getattr(model, name) for model in models}
-            told = name in changed or name in ("seed", *WEIGHTS_FILES) or name.endswith("_backbone")
-            if not told and len(values) == 1 and values != {info.default}:
-                found.append(f"{stage} {name} {values.pop()}")
-    return found
-
-
-def _backbones(planned: Plan) -> list[str]:
-    for one in planned.cells:
-        if one.figures.is_file():
-            with open_artifact(one.figures, "figures") as artifact:
-                backbones = json.loads(artifact.attributes["backbones"])
-            return [f"{modality} {identity['name']}" for modality, identity in backbones.items()]
-    return []

@@ -24,7 +24,7 @@ from lsfa_cli.datasets.base import Dataset
 from lsfa_cli.errors import DataError, UndefinedMetricError
 from lsfa_cli.maps import patch_shares
 from lsfa_cli.metrics import aupro, image_auroc, pixel_auroc
-from lsfa_cli.preprocessing.cache import SampleCache
+from lsfa_cli.preprocessing.cache import SampleCache, dataset_digest
 from lsfa_cli.resampling import (
     Auroc,
     MeanRatio,
@@ -35,10 +35,18 @@ from lsfa_cli.resampling import (
     part_auroc_sums,
     pixel_auroc_sums,
 )
-from lsfa_cli.settings import AdaptSettings, BankSettings, ExtractSettings, ScoreSettings, content_of
+from lsfa_cli.settings import (
+    AdaptSettings,
+    BankSettings,
+    ExtractSettings,
+    FinetuneSettings,
+    ScoreSettings,
+    content_of,
+)
 from lsfa_cli.stages.adapt import adapt
 from lsfa_cli.stages.bank import bank
-from lsfa_cli.stages.extract import extract
+from lsfa_cli.stages.extract import extract, preprocess_options, recorded_extraction
+from lsfa_cli.stages.finetune import finetune_backbones, rasters_of
 from lsfa_cli.stages.places import places
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.recorded import device_of, recorded
@@ -55,25 +63,33 @@ FIGURES_VERSION = 2
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of all stages of one cell. adapt is None where there is no adaptor."""
+    """The settings of all stages of one cell.
+
+    adapt is None where there is no adaptor, finetune where backbones are as they were.
+    """
 
     extract: ExtractSettings
     adapt: AdaptSettings | None
     bank: BankSettings
     score: ScoreSettings
+    finetune: FinetuneSettings | None = None
 
     def of(self, variant: StudyVariant, seed: int) -> "Settings":
-        """These with what a variant changes and a seed for everything after extraction, which is done once.
+        """These with what a variant changes, and a seed for everything but extraction, which has no random choices.
 
         Raises DataError for a value that its setting does not take.
         """
-        changed = {"seed": seed}
-        adapted = _changed(self.adapt or AdaptSettings(), {**variant.adapt, **changed}, variant.name)
+
+        def seeded(stage: str, settings: Any) -> Any:
+            return _changed(settings, {**variant.changes(stage), "seed": seed}, variant.name)
+
+        adapted = seeded("adapt", self.adapt or AdaptSettings())
         return Settings(
             _changed(self.extract, variant.extract, variant.name),
             adapted if variant.adaptor else None,
-            _changed(self.bank, {**variant.bank, **changed}, variant.name),
-            _changed(self.score, {**variant.score, **changed}, variant.name),
+            seeded("bank", self.bank),
+            seeded("score", self.score),
+            None if variant.finetune is None else seeded("finetune", self.finetune or FinetuneSettings()),
         )
 
 
@@ -98,19 +114,31 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell and where its figures are. adaptor: its file, one for all cells that train alike; None for none."""
+    """One cell, where its figures are, and the files that it may have in common with other cells.
+
+    features: those of all cells unless a variant extracts otherwise or trains the backbones. adaptor: one for all cells
+    that train alike. finetuned: what training changed in the backbones. None for none.
+    """
 
     variant: str
     category: str
     seed: int
     settings: Settings
     folder: Path
+    features: Path
     adaptor: Path | None
+    finetuned: Path | None
 
     @property
     def figures(self) -> Path:
         """The figures artifact, which is all that stays."""
         return self.folder / "figures.h5"
+
+    @property
+    def passing(self) -> tuple[Path, ...]:
+        """What goes after the last cell that needs it: features of trained backbones are of one seed, and large."""
+        of_backbones = () if self.finetuned is None else (self.features, self.finetuned)
+        return (*of_backbones, *(() if self.adaptor is None else (self.adaptor,)))
 
 
 def cell(around: Surroundings, category: str, variant: StudyVariant, seed: int, base: Settings) -> Cell:
@@ -118,19 +146,20 @@ def cell(around: Surroundings, category: str, variant: StudyVariant, seed: int, 
     settings = base.of(variant, seed)
     recorded_all = _recorded(settings, with_extract=True)
     folder = _study_folder(around, category)
-    adaptor = None
-    if settings.adapt is not None:
-        trained = _name({stage: recorded_all[stage] for stage in ("extract", "adapt")})
-        adaptor = folder / f"adaptor-{trained}" / "adaptor.h5"
-    return Cell(variant.name, category, seed, settings, folder / _name(recorded_all), adaptor)
 
+    def shared(name: str, *stages: str) -> Path:
+        made_by = {stage: recorded_all[stage] for stage in stages if stage in recorded_all}
+        return folder / f"{name}-{_name(made_by)}" / f"{name}.h5"
 
-def features_file(around: Surroundings, category: str, settings: ExtractSettings, base: ExtractSettings) -> Path:
-    """The features of the category, or those of a variant that extracts otherwise, made where they are outdated."""
-    path = places(around.work, around.dataset.name, category).features
-    if settings != base:
-        path = _study_folder(around, category) / f"features-{_name(content_of(settings))}" / "features.h5"
-    return path
+    finetuned = None if settings.finetune is None else shared("finetuned", "extract", "finetune")
+    if finetuned is not None:
+        features = shared("features", "extract", "finetune")
+    elif settings.extract != base.extract:
+        features = folder / f"features-{_name(content_of(settings.extract))}" / "features.h5"
+    else:
+        features = places(around.work, around.dataset.name, category).features
+    adaptor = None if settings.adapt is None else shared("adaptor", "extract", "finetune", "adapt")
+    return Cell(variant.name, category, seed, settings, folder / _name(recorded_all), features, adaptor, finetuned)
 
 
 def _name(content: Mapping[str, Any]) -> str:
@@ -138,54 +167,75 @@ def _name(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:16]
 
 
-def make_features(around: Surroundings, one: Cell, base: ExtractSettings, progress: Progress) -> Path:
-    """Extract the features that a cell needs, unless they are up to date."""
-    path = features_file(around, one.category, one.settings.extract, base)
-    extract(
-        around.dataset,
-        one.category,
-        path,
-        one.settings.extract,
-        cache=around.cache,
-        jobs=around.jobs,
-        progress=progress,
-    )
-    return path
-
-
-def run_cell(around: Surroundings, one: Cell, features: Path, progress: Progress, *, rerun: bool = False) -> bool:
+def run_cell(around: Surroundings, one: Cell, progress: Progress, *, rerun: bool = False) -> bool:
     """Make the figures of a cell; False when they are up to date and `rerun` does not ask for them anew.
 
-    A cell that was killed goes on with its finished stages. Its adaptor stays, for other cells that train alike.
+    A cell that was killed goes on with its finished stages. What other cells may need stays (`Cell.passing`).
     """
-    if not rerun and is_measured(one, features):
+    if one.finetuned is None:
+        _extract(around, one, progress)  # its figures are compared with the features
+    settings, inputs = _made_from(around, one)
+    if not rerun and why_outdated(one.figures, "figures", settings=settings, inputs=inputs) is None:
         return False
-    settings, inputs = _made_from(one, features)
+    if one.finetuned is not None and one.settings.finetune is not None:
+        finetune_backbones(
+            around.dataset,
+            one.category,
+            one.finetuned,
+            one.settings.finetune,
+            one.settings.extract,
+            cache=around.cache,
+            jobs=around.jobs,
+            progress=progress,
+        )
+        _extract(around, one, progress)
     bank_file, scores = (one.folder / f"{name}.h5" for name in ("bank", "scores"))
     if one.settings.adapt is not None and one.adaptor is not None:
-        adapt(features, one.adaptor, one.settings.adapt, progress=progress)
-    bank(features, one.adaptor, bank_file, one.settings.bank, progress=progress)
-    score(features, one.adaptor, bank_file, scores, one.settings.score, progress=progress)
+        adapt(one.features, one.adaptor, one.settings.adapt, progress=progress)
+    bank(one.features, one.adaptor, bank_file, one.settings.bank, progress=progress)
+    score(one.features, one.adaptor, bank_file, scores, one.settings.score, progress=progress)
     with create(one.figures, "figures", settings=settings, inputs=inputs) as writer, open_scores(scores) as opened:
         _measure(writer, opened)
-        if one.adaptor is not None:
-            _copy_curves(writer, one.adaptor)
+        _copy_curves(writer, one)
     if not around.keep:
         remove(bank_file)
         remove(scores)
     return True
 
 
-def is_measured(one: Cell, features: Path) -> bool:
-    """Whether the figures of a cell are there and up to date with its settings and these features."""
-    settings, inputs = _made_from(one, features)
+def _extract(around: Surroundings, one: Cell, progress: Progress) -> None:
+    """Extract the features that a cell needs, unless they are up to date."""
+    extract(
+        around.dataset,
+        one.category,
+        one.features,
+        one.settings.extract,
+        cache=around.cache,
+        jobs=around.jobs,
+        finetuned=one.finetuned,
+        progress=progress,
+    )
+
+
+def is_measured(around: Surroundings, one: Cell) -> bool:
+    """Whether the figures of a cell are there and up to date with its settings and its features or their samples."""
+    settings, inputs = _made_from(around, one)
     return why_outdated(one.figures, "figures", settings=settings, inputs=inputs) is None
 
 
-def _made_from(one: Cell, features: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """The settings and the inputs that the figures of a cell record."""
-    with open_features(features) as opened:
-        return _recorded(one.settings), {"features": opened.artifact.content_hash}
+def _made_from(around: Surroundings, one: Cell) -> tuple[dict[str, Any], dict[str, str]]:
+    """The settings and the inputs that the figures of a cell record.
+
+    Features of trained backbones do not stay, so that samples and settings of the extraction take their place.
+    """
+    settings = _recorded(one.settings)
+    if one.finetuned is None:
+        with open_features(one.features) as opened:
+            return settings, {"features": opened.artifact.content_hash}
+    dataset, extraction, digest = rasters_of(around.dataset), one.settings.extract, around.cache.digests.digest
+    options = preprocess_options(extraction, dataset.recipe(one.category))
+    settings["extract"] = recorded_extraction(extraction, options, device_of(extraction.device), digest)
+    return settings, {"dataset": dataset_digest(dataset.records(one.category), digest)}
 
 
 def remove(path: Path) -> None:
@@ -206,13 +256,20 @@ def _recorded(settings: Settings, *, with_extract: bool = False) -> dict[str, An
     for stage in ("adapt", "bank", "score"):
         model = getattr(settings, stage)
         parts[stage] = None if model is None else recorded(stage, model, device=device_of(model.device))
+    if settings.finetune is not None:  # cells that were measured when there was no such stage stay up to date
+        device = device_of(settings.finetune.device)
+        parts["finetune"] = recorded("finetune", settings.finetune, device=device)
     if with_extract:
         parts["extract"] = content_of(settings.extract)
     return parts
 
 
-def _copy_curves(writer: ArtifactWriter, adaptor: Path) -> None:
-    with open_artifact(adaptor, "adaptor") as artifact:
+def _copy_curves(writer: ArtifactWriter, one: Cell) -> None:
+    """The curves of what was trained last."""
+    trained = one.adaptor or one.finetuned
+    if trained is None:
+        return
+    with open_artifact(trained, "finetuned" if one.adaptor is None else "adaptor") as artifact:
         for name, values in sorted(read_curves(artifact).items()):
             writer.write(f"curves/{name}", values)
 

@@ -5,22 +5,27 @@ from pathlib import Path
 
 from lsfa_cli.artifacts.adaptor import LSFA
 from lsfa_cli.artifacts.features import open_features
+from lsfa_cli.artifacts.store import canonical_json
 from lsfa_cli.errors import LsfaError
+from lsfa_cli.settings import FinetuneSettings, content_of
 from lsfa_cli.stages.costs import Cost, Sizes, sizes_of
 from lsfa_cli.stages.estimates import START_SECONDS, Estimate, estimate
 from lsfa_cli.stages.extract import extract
+from lsfa_cli.stages.finetune import finetune_backbones
 from lsfa_cli.stages.foresee import foresee_adapt, foresee_bank, foresee_score
-from lsfa_cli.stages.making import Mode
+from lsfa_cli.stages.making import Mode, Outcome
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.study import Plan
-from lsfa_cli.stages.study_cells import Cell, Settings, Surroundings, features_file, is_measured
+from lsfa_cli.stages.study_cells import Cell, Surroundings, is_measured
 
 
 @dataclass
 class _Count:
     """What was counted so far. stages: how many. seconds, memory: of extraction, which is measured and not counted.
 
-    sizes: of each features file, None where it cannot be made. trained: adaptors that were counted.
+    sizes: of each features file, None where it cannot be made. trained: adaptors that were counted. tuned: what
+    training through the backbones takes, by category and settings, None where it cannot be done. The estimate does not
+    depend on what learns, nor on the seed.
     """
 
     cost: Cost = field(default_factory=Cost)
@@ -30,24 +35,32 @@ class _Count:
     sizes: dict[Path, Sizes | None] = field(default_factory=dict)
     extracted_anew: set[Path] = field(default_factory=set)
     trained: set[Path] = field(default_factory=set)
+    tuned: dict[str, Estimate | None] = field(default_factory=dict)
 
     def add(self, cost: Cost) -> None:
         """One stage more."""
         self.cost += cost
         self.stages += 1
 
+    def add_measured(self, taken: Estimate) -> None:
+        """A stage whose time was measured on a few samples."""
+        self.seconds += taken.seconds
+        self.memory = max(self.memory, taken.memory)
+
 
 def estimate_plan(
-    around: Surroundings, planned: Plan, base: Settings, progress: Progress, *, rerun: bool = False
+    around: Surroundings, planned: Plan, progress: Progress, *, rerun: bool = False
 ) -> tuple[int, Estimate]:
     """How many cells are to be measured, and what that takes. Where extraction fails there is a warning instead."""
     count, waiting = _Count(), 0
     for one in planned.cells:
-        path = features_file(around, one.category, one.settings.extract, base.extract)
-        if path not in count.sizes:
-            count.sizes[path] = _features(around, one, path, count, progress)
-        sizes = count.sizes[path]
-        if sizes is None or not (rerun or path in count.extracted_anew or not is_measured(one, path)):
+        if one.finetuned is not None and not rerun and _is_there(around, one):
+            continue
+        if one.features not in count.sizes:
+            features_of = _features if one.finetuned is None else _trained_features
+            count.sizes[one.features] = features_of(around, one, count, progress)
+        sizes = count.sizes[one.features]
+        if sizes is None or not (rerun or one.features in count.extracted_anew or not is_measured(around, one)):
             continue
         waiting += 1
         _add_cell(one, sizes, count)
@@ -56,29 +69,83 @@ def estimate_plan(
     return waiting, Estimate(seconds, max(whole.memory, count.memory))
 
 
-def _features(around: Surroundings, one: Cell, path: Path, count: _Count, progress: Progress) -> Sizes | None:
+def _is_there(around: Surroundings, one: Cell) -> bool:
+    """Whether a cell of trained backbones is measured: its features need not be there for that."""
+    try:
+        return is_measured(around, one)
+    except LsfaError:  # which the estimate of its training meets again, and tells
+        return False
+
+
+def _features(around: Surroundings, one: Cell, count: _Count, progress: Progress) -> Sizes | None:
     """The sizes of the features that a cell needs; where they are not up to date, what extracting them takes."""
     try:
-        outcome = extract(
-            around.dataset,
-            one.category,
-            path,
-            one.settings.extract,
-            cache=around.cache,
-            jobs=around.jobs,
-            mode=Mode(dry_run=True),
-            progress=progress,
-        )
+        outcome = _extraction(around, one, Mode(dry_run=True), progress)
     except LsfaError as error:
         progress.warn(f"{one.category}, {one.variant}: {error}")
         return None
     if outcome.estimate is not None:
-        count.extracted_anew.add(path)
-        count.seconds += outcome.estimate.seconds
-        count.memory = max(count.memory, outcome.estimate.memory)
+        count.extracted_anew.add(one.features)
+        count.add_measured(outcome.estimate)
         return outcome.estimate.sizes
-    with open_features(path) as features:
+    with open_features(one.features) as features:
         return sizes_of(features)
+
+
+def _trained_features(around: Surroundings, one: Cell, count: _Count, progress: Progress) -> Sizes | None:
+    """The sizes of features of trained backbones, which are always made anew; what training and extraction take."""
+    settings = one.settings.finetune
+    if settings is None:
+        raise ValueError(f"{one.variant} trains no backbone")
+    same = settings.model_copy(update={"seed": 0, "how": "all"})
+    key = canonical_json((one.category, content_of(one.settings.extract), content_of(same)))
+    if key not in count.tuned:
+        count.tuned[key] = _training(around, one, settings, progress)
+    taken = count.tuned[key]
+    if taken is None:
+        return None
+    count.extracted_anew.add(one.features)
+    count.add_measured(taken)
+    return taken.sizes
+
+
+def _training(around: Surroundings, one: Cell, settings: FinetuneSettings, progress: Progress) -> Estimate | None:
+    """What training the backbones of a cell and extraction with them take."""
+    anew = Mode(rerun=True, dry_run=True)
+    try:
+        training = finetune_backbones(
+            around.dataset,
+            one.category,
+            one.features.with_name("finetuned.h5"),
+            settings,
+            one.settings.extract,
+            cache=around.cache,
+            jobs=around.jobs,
+            mode=anew,
+            progress=progress,
+        ).estimate
+        extraction = _extraction(around, one, anew, progress).estimate
+    except LsfaError as error:
+        progress.warn(f"{one.category}, {one.variant}: {error}")
+        return None
+    if training is None or extraction is None:
+        raise ValueError("a planned stage has no estimate")
+    memory = max(training.memory, extraction.memory)
+    return Estimate(training.seconds + extraction.seconds, memory, extraction.sizes)
+
+
+def _extraction(around: Surroundings, one: Cell, mode: Mode, progress: Progress) -> Outcome:
+    """Extraction of a cell's features with the backbones as they are: how long it takes is the same after training."""
+    return extract(
+        around.dataset,
+        one.category,
+        one.features,
+        one.settings.extract,
+        cache=around.cache,
+        jobs=around.jobs,
+        mode=mode,
+        progress=progress,
+    )
 
 
 def _add_cell(one: Cell, sizes: Sizes, count: _Count) -> None:

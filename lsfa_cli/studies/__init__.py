@@ -16,14 +16,15 @@ from lsfa_cli.settings import STAGES
 from lsfa_cli.toml_files import parse_toml, read_toml
 
 _HINT = "Compare it with those of lsfa study --list."
-_STAGES = ("extract", "adapt", "bank", "score")
+_STAGES = ("extract", "finetune", "adapt", "bank", "score")
 
 
 class StudyVariant(BaseModel):
     """One row of a study: the settings of each stage that differ from the user's.
 
-    adaptor: False leaves the adaptor out, which is the PatchCore baseline. versus: what it is compared with, where that
-    is not the study's baseline. published: its name in the paper's table.
+    adaptor: False leaves the adaptor out, which is the PatchCore baseline. finetune: where it is given, the backbones
+    are trained on the samples with these settings before features are extracted. versus: what it is compared with,
+    where that is not the study's baseline. published: its name in the paper's table.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,6 +32,7 @@ class StudyVariant(BaseModel):
     name: str = Field(min_length=1)
     adaptor: bool = True
     extract: dict[str, Any] = {}
+    finetune: dict[str, Any] | None = None
     adapt: dict[str, Any] = {}
     bank: dict[str, Any] = {}
     score: dict[str, Any] = {}
@@ -41,10 +43,15 @@ class StudyVariant(BaseModel):
     def _settings_exist(self) -> "StudyVariant":
         for stage in _STAGES:
             model = STAGES[stage]
-            for field in getattr(self, stage):
+            for field in self.changes(stage):
                 if field not in model.model_fields:
                     raise ValueError(f"variant {self.name}: {stage} has no setting '{field}'")
         return self
+
+    def changes(self, stage: str) -> Mapping[str, Any]:
+        """The settings of a stage in which it differs."""
+        found: Mapping[str, Any] | None = getattr(self, stage)
+        return found or {}
 
 
 class Study(BaseModel):

@@ -72,9 +72,9 @@ def _grid(rows: Sequence[StudyRow], metric: str, modality: str) -> Grid:
 def _line(row: StudyRow, name_other: bool, width: int) -> tuple[Text, ...]:
     difference = MISSING
     if row.difference is not None:
-        difference = _estimate(row.difference, "+.3f") + (f" to {row.versus}" if name_other else "")
+        difference = estimate_text(row.difference, "+.3f") + (f" to {row.versus}" if name_other else "")
     p_value = MISSING if row.p_value is None else f"{row.p_value:.2g}"
-    cells = [row.variant, _estimate(row.figure, ".3f"), difference, p_value]
+    cells = [row.variant, estimate_text(row.figure, ".3f"), difference, p_value]
     texts = [Text(cell) for cell in cells]
     if width > len(cells):
         shown = MISSING if row.published is None else f"{row.published:.3f}"
@@ -82,7 +82,8 @@ def _line(row: StudyRow, name_other: bool, width: int) -> tuple[Text, ...]:
     return tuple(texts)
 
 
-def _estimate(estimate: Estimate, form: str) -> str:
+def estimate_text(estimate: Estimate, form: str) -> str:
+    """A value and its interval, each in this form."""
     return f"{estimate.value:{form}} ({estimate.low:{form}}, {estimate.high:{form}})"
 
 

@@ -1,5 +1,6 @@
 """The table of data sets and the opening of one."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,19 @@ def test_every_row_opens(tmp_path: Path, name: str) -> None:
     assert dataset.records("widget")[0].split == "train"
     assert DATASETS[name].help
     assert DATASETS[name].needs
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_without_test_samples_nothing_of_them_is_looked_at(tmp_path: Path, name: str) -> None:
+    widget = tmp_path / "widget"
+    WRITERS.get(name, trees.write_category)(widget)
+    whole = open_dataset(name, tmp_path).records("widget")
+    assert {record.split for record in whole} >= {"train", "test"}
+    expected = [record for record in whole if record.split != "test"]
+    assert open_dataset(name, tmp_path, test=False).records("widget") == expected
+    for folder in ("test", "test_public", "gt", "ground_truth", "masks"):
+        shutil.rmtree(widget / folder, ignore_errors=True)
+    assert open_dataset(name, tmp_path, test=False).records("widget") == expected
 
 
 def test_unknown_name_suggests_the_nearest(tmp_path: Path) -> None:

@@ -112,3 +112,13 @@ def test_images_of_clouds_are_refused(folder: Path) -> None:
 def test_missing_features_are_told(tmp_path: Path) -> None:
     write_category(tmp_path / "data" / "duck", train=2, test=1, kinds=("good",))
     assert "lsfa extract" in at(tmp_path)("adapt", "--category", "duck", expect=4).stderr
+
+
+def test_defects_are_not_pasted_into_clouds(folder: Path) -> None:
+    refused = at(folder)("extract", "--pasted", "2", expect=3)
+    assert "unorganized clouds, without pixels to paste defects into" in " ".join(refused.stderr.split())
+    refused = at(folder)("adapt", "--objective", "pasted", expect=4)
+    assert "unorganized clouds, and --objective pasted needs samples with pasted defects" in " ".join(
+        refused.stderr.split()
+    )
+    assert "Leave --objective out" in refused.stderr

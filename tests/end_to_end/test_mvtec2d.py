@@ -30,7 +30,7 @@ def test_artifacts_hold_images_alone(folder: Path, category: str) -> None:
     with open_features(place / "features.h5") as features:
         assert features.modalities("both") == ("rgb",)
     with open_scores(place / "scores.h5") as scores:
-        assert set(scores.image) == set(scores.maps) == {"rgb"}
+        assert set(scores.image) == set(scores.maps) == {"rgb", "rgb_bank", "rgb_pasted"}
         assert sorted(set(scores.defects)) == sorted({"good", *(DEFECTS if category != "grid" else ("cut", "thread"))})
 
 
@@ -39,7 +39,7 @@ def test_report_of_method_and_baseline(folder: Path) -> None:
     rows = json.loads(lsfa("report", "--data", "mvtec2d", "--format", "json").stdout)["results"]
     assert {row["modality"] for row in rows} == {"rgb"}
     assert {row["category"] for row in rows} == {"woven fabric", "grid", "mean"}
-    for method in ("LSFA", "baseline"):
+    for method in ("baseline + pasted", "baseline"):
         chosen = [row for row in rows if (row["method"], row["metric"]) == (method, "p_auroc")]
         values = {row["category"]: row["value"] for row in chosen if not row["baseline"]}
         assert set(values) == {"woven fabric", "grid", "mean"}

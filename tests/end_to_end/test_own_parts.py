@@ -64,7 +64,7 @@ def lsfa(tmp_path: Path) -> Lsfa:
 
 def modalities(scores: Path) -> set[str]:
     with open_scores(scores) as opened:
-        return set(opened.image)
+        return {name.partition("_")[0] for name in opened.image}
 
 
 def test_colour_and_depth(tmp_path: Path, parts: Path, lsfa: Lsfa) -> None:

@@ -38,7 +38,7 @@ def test_figures_are_those_measured_before(shared: Callable[[str], Path], tmp_pa
         "LSFA_EXTRACT_XYZ_BACKBONE": "fpfh",
         "LSFA_BANK_CORESET_RATIO": "0.1",
     }
-    lsfa("run", "--control", **backbones)
+    lsfa("run", "--control", "--objective", "lsfa", **backbones)
     rows = json.loads(lsfa("report", "--format", "json", **backbones).stdout)["results"]
     measured = {
         (row["modality"], row["metric"], row["method"]): row["value"]

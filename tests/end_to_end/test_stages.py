@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from lsfa_cli.artifacts import open_scores
+from lsfa_cli.artifacts.features import open_features
+from lsfa_cli.artifacts.pasted import PastedFeatures, has_pasted
 from lsfa_cli.artifacts.schema import SCHEMAS
 from tests.end_to_end.conftest import Place, runner
 
@@ -200,5 +202,23 @@ def test_run_makes_everything_once_and_then_nothing(place: Place) -> None:
     assert second.stdout == first.stdout
     assert second.stderr.count("up to date") == 12
     assert {path: path.stat().st_mtime_ns for path in (place.folder / "lsfa-work").rglob("*")} == files
-    third = place.lsfa("run", "--fusion", "average_raw")
+    third = place.lsfa("run", "--image-weights", "rgb_bank=1")
     assert third.stderr.count("up to date") == 8
+
+
+def test_run_trains_adaptors_where_that_is_asked_for(place: Place) -> None:
+    place.lsfa("run", "--category", "fitting", "--objective", "lsfa", "--no-baseline")
+    with open_features(place.artifact("features")) as features:
+        assert not has_pasted(features, "train")
+    with open_scores(place.artifact("scores")) as scores:
+        assert scores.method == "LSFA"
+        assert set(scores.image) == {"rgb", "xyz", "fused"}
+
+
+def test_the_file_comes_before_the_defaults_of_run(place: Place) -> None:
+    (place.folder / "lsfa.toml").write_text("[extract]\npasted = 1\n", encoding="utf-8")
+    place.lsfa("run", "--category", "fitting", "--no-baseline")
+    with open_features(place.artifact("features")) as features:
+        assert len(PastedFeatures(features, "train")) == len(features.split("train"))
+    with open_scores(place.artifact("scores")) as scores:
+        assert scores.method == "baseline + pasted"

@@ -48,7 +48,11 @@ def table(place: Place, *words: str) -> dict[str, Any]:
     return content
 
 
-@pytest.mark.parametrize("name", [name for name in studies() if name != "sensitivity"])
+# Those of test_study_training.py: they train backbones, or long.
+ELSEWHERE = ("peft", "finetune", "sensitivity")
+
+
+@pytest.mark.parametrize("name", [name for name in studies() if name not in ELSEWHERE])
 def test_every_study_runs_and_has_its_rows(shared_place: Place, name: str) -> None:
     document = table(shared_place, name, "--seeds", "1")
     for modality in ("rgb", "xyz", "rgb+xyz"):
@@ -106,6 +110,7 @@ def test_categories_are_paired(shared_place: Place) -> None:
     done = shared_place.lsfa("study", "own.toml", "--seeds", "2", "--format", "json")
     document = json.loads(done.stdout)
     assert document["notes"]["categories"] == "cover, fitting"
+    assert document["notes"]["test samples"] == ("cover 6 (2 good, 4 defective); fitting 6 (2 good, 4 defective)")
     assert document["notes"]["settings"] == (
         "extract xyz_grid 28; extract image_size 112; adapt patches_per_sample 64; adapt local_bank_size 2000; "
         "adapt guard_interval 2; adapt cfm_epochs 1; adapt pasted_steps 20; bank coreset_ratio 0.02"

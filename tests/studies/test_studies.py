@@ -1,11 +1,12 @@
 """The tables of studies: those that come with lsfa, and what is refused in one's own."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lsfa_cli.errors import DataError, UnknownNameError
-from lsfa_cli.settings import AdaptSettings, BankSettings, ExtractSettings, ScoreSettings
+from lsfa_cli.settings import AdaptSettings, BankSettings, ExtractSettings, FinetuneSettings, ScoreSettings
 from lsfa_cli.stages.study_cells import Settings
 from lsfa_cli.studies import load_study, parse_study, studies
 from lsfa_cli.tables.published import ablations
@@ -55,25 +56,59 @@ def test_the_rows_of_the_paper_are_there() -> None:
         "5": "components",
         "6": "ifc-losses",
         "7": "adaptors",
+        "8": "peft",
         "9": "few-shot",
+        "10": "finetune",
     }.items():
         rows = {row.method for row in ablations() if row.source == f"LSFA Table {table}"}
         assert rows == {variant.published for variant in load_study(name).variant if variant.published}
 
 
-def test_every_study_of_adaptation_carries_the_untrained_control() -> None:
-    for name in (
-        "components",
-        "clc-losses",
-        "ifc-losses",
-        "adaptors",
-        "sensitivity",
-        "choices",
-        "modalities",
-        "methods",
-    ):
-        controls = [variant for variant in load_study(name).variant if variant.adapt.get("steps") == 0]
-        assert [variant.adapt for variant in controls] == [{"start": "random", "steps": 0}]
+@pytest.mark.parametrize("name", studies())
+def test_every_study_carries_the_untrained_control_and_the_baseline(name: str) -> None:
+    study = load_study(name)
+    controls = [variant for variant in study.variant if variant.name.startswith("control")]
+    assert all(one.adaptor and one.finetune is None for one in controls)
+    kinds = [{key: value for key, value in one.adapt.items() if key != "train_samples"} for one in controls]
+    assert kinds == [{"start": "random", "steps": 0}] * (4 if name == "few-shot" else 1)
+    assert any(not one.adaptor and one.finetune is None for one in study.variant)
+
+
+def test_of_few_samples_each_number_has_its_own_baseline_and_control() -> None:
+    study = load_study("few-shot")
+    made = {variant.name: BASE.of(variant, seed=2) for variant in study.variant}
+    versus = {variant.name: study.versus(variant) for variant in study.variant}
+    for number in ("5", "10", "50", "all"):
+        count = None if number == "all" else int(number)
+        rows = (number, f"control, {number}", f"none, {number}")
+        assert [made[name].bank.train_samples for name in rows] == [count] * 3
+        assert [one.train_samples for name in rows if (one := made[name].adapt) is not None] == [count] * 2
+        assert {versus[name] for name in rows[:2]} == {f"none, {number}"}
+
+
+@pytest.mark.parametrize(
+    ("name", "hows"), [("peft", ["lora", "adalora"]), ("finetune", ["last_1", "last_2", "last_3", "all"])]
+)
+def test_trained_backbones_have_no_adaptor_and_stand_beside_one(name: str, hows: list[str]) -> None:
+    base = replace(BASE, finetune=FinetuneSettings(steps=3, rank=2))
+    made = {variant.name: base.of(variant, seed=4) for variant in load_study(name).variant}
+    trained = [one for one in made.values() if one.finetune is not None]
+    assert [one.finetune for one in trained] == [FinetuneSettings(how=how, steps=3, rank=2, seed=4) for how in hows]
+    assert all(one.adapt is None for one in trained)
+    assert (made["none"].finetune, made["none"].adapt) == (None, None)
+    assert made["encoder_1"].adapt == AdaptSettings(steps=7, seed=4)
+
+
+def test_sensitivity_varies_each_constant_of_training() -> None:
+    varied = [variant.adapt for variant in load_study("sensitivity").variant if not variant.name.startswith("control")]
+    names = [name for changes in varied for name in changes]
+    assert {name: names.count(name) for name in names} == {
+        "local_bank_size": 2,
+        "clc_weight": 2,
+        "temperature": 2,
+        "prototypes": 1,
+        "steps": 2,
+    }
 
 
 def test_the_methods_are_compared_with_patchcore() -> None:
@@ -120,6 +155,7 @@ def test_a_variant_may_be_compared_with_another_one() -> None:
     ("change", "expected"),
     [
         (("steps = 1000", "stepps = 1000"), "adapt has no setting 'stepps'"),
+        (("adapt = { steps = 1000 }", "finetune = { hwo = 'all' }"), "finetune has no setting 'hwo'"),
         (('baseline = "short"', 'baseline = "shrot"'), "no variant is called 'shrot'"),
         (('name = "long"', 'name = "short"'), "two variants have the same name"),
         (('name = "long"', 'name = "long"\nversus = "none"'), "no variant is called 'none'"),
