@@ -250,7 +250,8 @@ def _whole_stages(stages: Results) -> str:
             )
         )
     return (
-        f"## Whole stages at the paper's scale\n\n{stages['training']} training and {stages['test']} test samples of "
+        f"## Whole stages\n\n{stages['training']} training and {stages['test']} test samples (the paper's scale is 244 "
+        "and 110, and the limits are for it) of "
         "3136 x 1152 scan patches, a third valid, and 784 x 768 image patches, float16, random but clustered: "
         f"{stages['features_bytes'] / 1e9:.2f} GB of features. Each stage in a process of its own, packages included; "
         f"expected is what `--dry-run` said before. The load was {stages['machine']['load']} at the end.\n\n"
