@@ -114,10 +114,24 @@ class ExtractSettings(StageSettings):
         "pasted in, never of test samples: adapt --objective pasted learns from them. lsfa data paste shows such "
         "defects.",
     )
+    pasted_at_least: int = Field(
+        0,
+        ge=0,
+        description="With --pasted, more versions of each training sample where there are few of them, so that there "
+        "are at least so many together.",
+    )
 
     def without_effect(self) -> set[str]:
         """Nothing pasted is not recorded: features made when there was no choice stay up to date."""
-        return set() if self.pasted else {"pasted"}
+        if not self.pasted:
+            return {"pasted", "pasted_at_least"}
+        return set() if self.pasted_at_least else {"pasted_at_least"}
+
+    def versions_each(self, training_samples: int) -> int:
+        """How many pasted versions a training sample has, among so many training samples."""
+        if not self.pasted or not training_samples:
+            return 0
+        return max(self.pasted, -(-self.pasted_at_least // training_samples))
 
 
 class LearningSettings(StageSettings):
