@@ -218,11 +218,12 @@ def _run(run: Results) -> str:
     options = " ".join(run["options"])
     return (
         f"## A whole run (row 13)\n\n`lsfa run` of {run['work']}, from raw files to the table: `{options}`. The "
-        f"load was {run['machine']['load']} at its end, on {run['machine']['cores']} cores. The target is for the complete "
-        f"category.\n\n{_table(header, rows)}\n\n"
+        f"load was {run['machine']['load']} at its end, on {run['machine']['cores']} cores. The target is for the "
+        f"complete category.\n\n{_table(header, rows)}\n\n"
         "Where the first run's time goes: how long a part was waited for, and the processor time of the threads that "
         "called it, without those that a library starts (Open3D for FPFH, PyTorch and BLAS). Both are sums over "
-        "threads, and threads read, preprocess and paste ahead of the networks: the parts may add up to more than the run.\n\n"
+        "threads, and threads read, preprocess and paste ahead of the networks: the parts may add up to more than the "
+        "run.\n\n"
         f"{_table(('part', 'waited for', 'processor time of its threads'), lines)}\n"
     )
 
@@ -249,7 +250,8 @@ def _whole_stages(stages: Results) -> str:
             )
         )
     return (
-        f"## Whole stages at the paper's scale\n\n{stages['training']} training and {stages['test']} test samples of "
+        f"## Whole stages\n\n{stages['training']} training and {stages['test']} test samples (the paper's scale is 244 "
+        "and 110, and the limits are for it) of "
         "3136 x 1152 scan patches, a third valid, and 784 x 768 image patches, float16, random but clustered: "
         f"{stages['features_bytes'] / 1e9:.2f} GB of features. Each stage in a process of its own, packages included; "
         f"expected is what `--dry-run` said before. The load was {stages['machine']['load']} at the end.\n\n"

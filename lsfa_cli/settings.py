@@ -114,10 +114,24 @@ class ExtractSettings(StageSettings):
         "pasted in, never of test samples: adapt --objective pasted learns from them. lsfa data paste shows such "
         "defects.",
     )
+    pasted_at_least: int = Field(
+        0,
+        ge=0,
+        description="With --pasted, more versions of each training sample where there are few of them, so that there "
+        "are at least so many together.",
+    )
 
     def without_effect(self) -> set[str]:
         """Nothing pasted is not recorded: features made when there was no choice stay up to date."""
-        return set() if self.pasted else {"pasted"}
+        if not self.pasted:
+            return {"pasted", "pasted_at_least"}
+        return set() if self.pasted_at_least else {"pasted_at_least"}
+
+    def versions_each(self, training_samples: int) -> int:
+        """How many pasted versions a training sample has, among so many training samples."""
+        if not self.pasted or not training_samples:
+            return 0
+        return max(self.pasted, -(-self.pasted_at_least // training_samples))
 
 
 class LearningSettings(StageSettings):
@@ -199,7 +213,7 @@ class AdaptSettings(LearningSettings, _AdaptorSettings):
     leave_out: str = Field(
         "", description="Kinds of pasted defects that discriminators do not learn from, by comma, as in hole,scratch."
     )
-    pasted_steps: int = Field(2000, ge=1, description="Training steps of a discriminator.")
+    pasted_steps: int = Field(2000, ge=0, description="Training steps of a discriminator; 0 leaves it as it starts.")
     pasted_batch_size: int = Field(512, ge=4, description="Patches a step, one touched to three untouched ones.")
     pasted_width: int = Field(128, ge=1, description="Width of a discriminator's two hidden layers.")
     pasted_dropout: float = Field(0.2, ge=0, lt=1, description="Share of hidden values that dropout sets to 0.")

@@ -17,7 +17,6 @@ from tests.benchmarks.measuring import in_turn, largest_difference, machine, pac
 
 ROOT = Path(__file__).parents[1]
 CASES = {
-    "samples ahead": extract_rows.jobs_cases,
     "cache": extract_rows.cached_cases,
     "farthest points": extract_rows.farthest_point_cases,
     "projection": extract_rows.projection_cases,

@@ -14,7 +14,7 @@ from lsfa_cli.stages.costs import Cost, Sizes
 from lsfa_cli.stages.memory import available_memory
 from lsfa_cli.wording import bytes_text, duration
 
-MATRIX_SIDE = 512
+MATRIX_SIDE = 1024  # beside other work, threads wait for each other most of the time of smaller products
 MEASURED_SECONDS = 0.2
 MOVED_BYTES = 2**25  # read and written, far beyond most caches
 PROGRAM_BYTES = 600_000_000  # what Python and the packages of a stage take where the system does not tell

@@ -69,10 +69,11 @@ def plan_pasted(
     chosen: dict[Split, list[SampleRecord]] = {
         split: [record for record in records if record.split == split] for split in PASTED_SPLITS
     }
+    each = dict.fromkeys(PASTED_SPLITS, settings.pasted) | {"train": settings.versions_each(len(chosen["train"]))}
     versions = {
-        split: pasted_versions(dataset, found, settings.pasted, options, kinds=kinds, seed=settings.seed)
+        split: pasted_versions(dataset, found, each[split], options, kinds=kinds, seed=settings.seed)
         for split, found in chosen.items()
-        if found and settings.pasted
+        if found and each[split]
     }
     return Pasted(kinds, versions, chosen)
 

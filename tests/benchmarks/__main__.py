@@ -25,24 +25,31 @@ def main() -> int:
     limits = machine_limits()
     print("limits: " + ", ".join(f"{name} {value:.1f}" for name, value in limits.items()), flush=True)
     rows: list[dict[str, Any]] = []
-    for case in itertools.chain(*(room.cases(arguments.tiny) for room in (extract_rows, bank_rows, report_rows))):
-        if arguments.rows and case.row not in arguments.rows:
-            continue
-        rows.append(measure(case, limits, budget=arguments.budget or BUDGETS.get(case.row, BUDGET)))
-        print(told(rows[-1]), flush=True)
-    result = {
+    result: dict[str, Any] = {
         "schema": SCHEMA,
         "date": arguments.date,
         "machine": machine(),
         "packages": packages(),
         "limits": limits,
         "rows": rows,
-        "growth": [] if arguments.no_growth else growth.measure(arguments.tiny),
+        "growth": [],
     }
+    for case in itertools.chain(*(room.cases(arguments.tiny) for room in (extract_rows, bank_rows, report_rows))):
+        if arguments.rows and case.row not in arguments.rows:
+            continue
+        rows.append(measure(case, limits, budget=arguments.budget or BUDGETS.get(case.row, BUDGET)))
+        print(told(rows[-1]), flush=True)
+        _write(result, arguments.out)  # what is measured stays, whatever happens to the rest
+    if not arguments.no_growth:
+        result["growth"] = growth.measure(arguments.tiny)
     result["limits"] = best_of(limits, machine_limits())
-    if arguments.out:
-        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    _write(result, arguments.out)
     return 0
+
+
+def _write(result: dict[str, Any], out: Path | None) -> None:
+    if out is not None:
+        out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 def told(row: dict[str, Any]) -> str:

@@ -271,6 +271,7 @@ def cases(tiny: bool) -> Iterator[Case]:
     return itertools.chain(
         preprocessing_cases(tiny),
         cached_cases(tiny),
+        jobs_cases(tiny),
         farthest_point_cases(tiny),
         projection_cases(tiny),
         backbone_cases(tiny),

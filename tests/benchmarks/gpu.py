@@ -53,7 +53,7 @@ class Sizes(NamedTuple):
     memory: int = 2**30
 
 
-SMALL = Sizes("vit_tiny_patch16_224", 1, 1200, 24, 12, 120, 50, 300, 4, 56, 128, 2**20)
+SMALL = Sizes("vit_tiny_patch16_224", 1, 600, 24, 12, 60, 50, 300, 4, 56, 128, 2**20)
 
 
 class Job(NamedTuple):

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from lsfa_cli.coreset import greedy_coreset
+from lsfa_cli.errors import MissingDependencyError
 from lsfa_cli.memory_bank import MemoryBank
 from lsfa_cli.metrics import aupro, pixel_auroc
 from lsfa_cli.pointcloud import farthest_point_sampling
@@ -174,7 +175,7 @@ def comparisons(tiny: bool, absent: dict[str, str]) -> Iterator[Comparison]:
         for make in makers:
             try:
                 yield make(tiny)
-            except (ImportError, OSError, AttributeError) as error:
+            except (ImportError, OSError, AttributeError, MissingDependencyError) as error:
                 absent[name] = f"{type(error).__name__}: {error}".splitlines()[0]
 
 

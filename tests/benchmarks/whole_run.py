@@ -131,7 +131,7 @@ def main() -> None:
             "date": arguments.date,
             "machine": machine(),
             "work": f"{arguments.category} of {arguments.data}, {samples} samples",
-            "options": [Path(word).name if "/" in word else word for word in arguments.options],
+            "options": [Path(word).name if word.startswith("/") else word for word in arguments.options],
             "runs": runs,
         }
         arguments.out.write_text(json.dumps(result, indent=1) + "\n")

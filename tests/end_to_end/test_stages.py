@@ -94,6 +94,13 @@ def test_results_do_not_depend_on_the_cache_or_on_jobs(finished: Place, tmp_path
     assert out.read_bytes() == finished.artifact("features").read_bytes()
 
 
+def test_results_do_not_depend_on_the_search(finished: Place) -> None:
+    for name in ("bank", "scores"):
+        before = finished.artifact(name).read_bytes()
+        finished.lsfa(STAGE[name], "--category", "fitting", "--search", "faiss", "--rerun")
+        assert finished.artifact(name).read_bytes() == before
+
+
 def test_named_files_compose(finished: Place, tmp_path: Path) -> None:
     names = {name: tmp_path / f"{name}-elsewhere.h5" for name in ARTIFACTS}
     finished.lsfa("extract", "--category", "fitting", "--out", str(names["features"]))
