@@ -10,6 +10,7 @@ from lsfa_cli.commands.options import INPUT_PANEL, RUN_PANEL, Categories, Sessio
 from lsfa_cli.commands.running import cache_folder, hand_over
 from lsfa_cli.configuration import run_defaults
 from lsfa_cli.datasets import open_dataset
+from lsfa_cli.errors import UsageError
 from lsfa_cli.studies.spaces import default_text, load_space
 from lsfa_cli.wording import counted
 
@@ -18,8 +19,8 @@ EXAMPLES = (
     "lsfa run --data mvtec3d --root DIR --category cookie --config tuned.toml"
 )
 
-PASTED = 4
-"""Versions of a sample with a defect pasted in, where --pasted is not given."""
+# As many pasted versions as `lsfa run` makes; what is trained is for the candidates to say.
+_DEFAULTS = {"extract": run_defaults()["extract"]}
 
 SpaceFile = Annotated[
     Path | None,
@@ -76,7 +77,7 @@ EachKind = Annotated[
 ]  # fmt: skip
 
 
-@with_settings("extract", "adapt", "bank", "score", run=("data", "root", "work", "cache", "jobs"))
+@with_settings("extract", "adapt", "bank", "score", run=("data", "root", "work", "cache", "jobs"), defaults=_DEFAULTS)
 def command(
     session: Session,
     category: Categories = None,
@@ -106,7 +107,7 @@ def command(
     chosen = load_space(space)
     extraction = session.stage("extract")
     if not extraction.pasted:
-        extraction = extraction.model_copy(update={"pasted": PASTED})
+        raise UsageError("lsfa tune measures pasted defects, and --pasted 0 asks for none", hint="Use --pasted 4.")
     dataset = open_dataset(session.run.data, session.run.root, light=extraction.light, test=False)
 
     from lsfa_cli.datasets.held_out import HoldOut

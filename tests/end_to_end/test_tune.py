@@ -243,6 +243,7 @@ def test_dry_run_makes_nothing_and_says_what_it_takes(place: Place) -> None:
     assert told.stdout.startswith("tune: would measure 6 cells: about ")
     assert not list(place.folder.rglob("*.h5"))
     assert "[[candidate]]" in place.lsfa("tune", "--show-space").stdout
+    assert "--pasted 0 asks for none" in place.lsfa("tune", "-c", "fitting", "--pasted", "0", expect=2).stderr
     assert "too few to hold out" in place.lsfa("tune", *WORDS, "--folds", "9", expect=3).stderr
 
 

@@ -20,7 +20,7 @@ _HINT = "Compare it with the space that lsfa comes with: lsfa tune --show-space"
 _GROUP_NAME = re.compile(r"[A-Za-z0-9_+-]+")
 # What every candidate must share, or what the tuning itself decides.
 _FIXED = {
-    "extract": ("pasted", "seed", "modality"),
+    "extract": ("pasted", "pasted_at_least", "seed", "modality"),
     "adapt": ("leave_out", "seed", "modality", "train_samples"),
     "bank": ("seed", "modality", "train_samples"),
     "score": ("seed", "modality"),
