@@ -38,19 +38,24 @@ class Choice(NamedTuple):
 def choose(figures: Sequence[float], draws: Draws) -> Choice:
     """The first choice that the best one does not beat by more than a standard error.
 
-    figures: of the choices, the simplest one first. Of equal ones the first is the best. A choice whose draws do not
-    exist cannot be told from the best.
+    What is no better than one that was refused before it is passed over: it may be hard to tell from the best only
+    because it varies more. figures: of the choices, the simplest one first. Of equal ones the first is the best. A
+    choice whose draws do not exist cannot be told from the best.
     """
     best = int(np.argmax(figures))
     of_best = draws(best)
     lead = error = 0.0
+    refused = -np.inf
     for place in range(best):
+        if figures[place] <= refused:
+            continue
         difference = of_best - draws(place)
         gain, doubt = float(difference[0]), standard_error(difference)
         if place == 0:
             lead, error = gain, doubt
         if not gain > doubt:
             return Choice(place, best, lead, error)
+        refused = figures[place]
     return Choice(best, best, lead, error)
 
 

@@ -213,7 +213,7 @@ class AdaptSettings(LearningSettings, _AdaptorSettings):
     leave_out: str = Field(
         "", description="Kinds of pasted defects that discriminators do not learn from, by comma, as in hole,scratch."
     )
-    pasted_steps: int = Field(2000, ge=1, description="Training steps of a discriminator.")
+    pasted_steps: int = Field(2000, ge=0, description="Training steps of a discriminator; 0 leaves it as it starts.")
     pasted_batch_size: int = Field(512, ge=4, description="Patches a step, one touched to three untouched ones.")
     pasted_width: int = Field(128, ge=1, description="Width of a discriminator's two hidden layers.")
     pasted_dropout: float = Field(0.2, ge=0, lt=1, description="Share of hidden values that dropout sets to 0.")

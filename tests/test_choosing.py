@@ -36,6 +36,12 @@ def test_one_between_that_is_as_good_as_the_best_is_taken() -> None:
     assert (choice.lead, choice.error) == (pytest.approx(0.04), pytest.approx(ERROR))
 
 
+def test_one_that_is_no_better_than_what_was_refused_is_passed_over() -> None:
+    # The second cannot be told from the best, but is below the first, which can.
+    choice = chosen(drawn(0.80), drawn(0.79, 9), drawn(0.83))
+    assert (choice.chosen, choice.best) == (2, 2)
+
+
 def test_what_varies_together_counts_as_paired() -> None:
     # Both vary by 0.026, and always together: their difference is sure.
     choice = chosen(drawn(0.80), drawn(0.81))

@@ -116,7 +116,7 @@ def command(
     from lsfa_cli.stages.study_cells import Settings
     from lsfa_cli.stages.tune_cells import Around
     from lsfa_cli.stages.tune_estimate import estimate_plan
-    from lsfa_cli.stages.tune_report import summarise
+    from lsfa_cli.stages.tune_report import Summary
     from lsfa_cli.stages.tune_settings import require_own, write_settings
     from lsfa_cli.tables.formats import FORMATS
     from lsfa_cli.tables.tuning import render_tuning
@@ -150,7 +150,7 @@ def command(
     session.console.info(f"tune: {result.made} cells measured, {found} were there, {len(result.waiting)} left out")
     for what, error in result.failures.items():
         session.console.error(f"{what}: {error}")
-    tuned = summarise(around, planned, result, base, session.console, by=by, seed=seed, told=run_defaults())
+    tuned = Summary(around, base, by, seed, run_defaults(), session.console).of(planned, result)
     hand_over(session, render_tuning(tuned, format, caption=f"Tuning on {dataset.name} {', '.join(categories)}"),
               table, "tune")  # fmt: skip
     if out is not None:

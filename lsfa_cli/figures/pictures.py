@@ -24,6 +24,7 @@ from lsfa_cli.figures.panels import (
 )
 from lsfa_cli.samples import BoolArray, FloatArray
 
+MAPS_A_ROW = 3
 IMAGE, DEPTH, TRUTH, MAP = "image", "3D scan, shaded", "ground truth", "anomaly map"
 
 
@@ -54,7 +55,7 @@ def case_picture(
     unit: str = UNIT,
     empty_mask: str = "no defect",
 ) -> None:
-    """Write a PNG of one case: image, shaded depth, ground truth, and each anomaly map over the image.
+    """Write a PNG of one case: image, shaded depth, ground truth, and each anomaly map over the image, three a row.
 
     image: (H, W, 3) uint8. depth: (H, W) from `shade_depth`. One of them may be None. mask: (H, W).
     maps: name -> (H, W), drawn in the order given. limits: name -> the colour scale of that map; the same for all
@@ -71,12 +72,13 @@ def case_picture(
     raw = [(name, picture) for name, picture in ((IMAGE, image), (DEPTH, depth)) if picture is not None]
     panels = [(name, frame.picture(picture)) for name, picture in raw]
     panels.append((truth, frame.truth()))
-    columns = len(panels) + 1 if len(maps) == 1 else len(maps)
+    columns = len(panels) + 1 if len(maps) == 1 else min(len(maps), MAPS_A_ROW)
     side = (WIDTH - 2 * MARGIN - (columns - 1) * GAP - (BAR_RIGHT if len(maps) == 1 else 0)) / columns
     first_side = side if len(maps) in (1, 3) else (WIDTH - 2 * MARGIN - 2 * GAP) / 3
     aspect = frame.aspect
     second = top if len(maps) == 1 else top + LINE + first_side * aspect + GAP
-    height = second + LINE + side * aspect + (MARGIN if len(maps) == 1 else BAR_BELOW)
+    row_height = LINE + side * aspect + (MARGIN if len(maps) == 1 else BAR_BELOW)
+    height = second + row_height * -(-len(maps) // columns)
 
     def draw(canvas: Canvas) -> None:
         for place, (line, style) in enumerate(heading):
@@ -86,13 +88,14 @@ def case_picture(
             canvas.text(left, top, name)
             panel(canvas.axes(left, top + LINE, first_side, first_side * aspect))
         for place, (name, values) in enumerate(maps.items(), start=len(panels) if len(maps) == 1 else 0):
-            left = MARGIN + place * (side + GAP)
-            canvas.text(left, second, f"{MAP}, {name}")
-            frame.overlay(values, limits[name])(canvas.axes(left, second + LINE, side, side * aspect))
+            left = MARGIN + place % columns * (side + GAP)
+            above = second + place // columns * row_height
+            canvas.text(left, above, f"{MAP}, {name}")
+            frame.overlay(values, limits[name])(canvas.axes(left, above + LINE, side, side * aspect))
             if len(maps) == 1:
-                bar_right(canvas, left + side, second + LINE, side * aspect, limits[name], unit)
+                bar_right(canvas, left + side, above + LINE, side * aspect, limits[name], unit)
             else:
-                bar_below(canvas, left, second + LINE + side * aspect, side, limits[name], unit)
+                bar_below(canvas, left, above + LINE + side * aspect, side, limits[name], unit)
 
     write(path, height, draw)
 

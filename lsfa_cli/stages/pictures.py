@@ -30,8 +30,9 @@ from lsfa_cli.stages.shown import Shown
 def write_pictures(files: Sequence[ScoresFile], folder: Path, *, progress: Progress | None = None) -> list[Path]:
     """For every scores artifact the best, worst and median cases; returns the files written.
 
-    folder/CATEGORY[-VARIANT]/{best,worst,median,false-alarm}.png, and training.png where there is an adaptor. Needs
-    the features artifact, which holds the pictures of the test samples.
+    folder/CATEGORY[-VARIANT]/{best,worst,median,false-alarm}.png, and training.png where there is an adaptor. Where
+    banks and discriminators score together, each has maps of its own. Needs the features artifact, which holds the
+    pictures of the test samples.
     """
     made: list[Path] = []
     with (progress or NoProgress()).track("pictures", len(files)) as advance:
@@ -81,9 +82,15 @@ def _main_name(scores: Scores) -> str:
     return FUSED if FUSED in scores.image else next(iter(scores.image))
 
 
+def _map_name(name: str) -> str:
+    """What a map is called in pictures: its modality, and its source where it is of one alone."""
+    modality, separator, source = name.partition("_")
+    return f"{MODALITY_NAMES[modality]}, {source} alone" if separator else MODALITY_NAMES[modality]
+
+
 def _cases(scores: Scores, shown: Shown, folder: Path) -> list[Path]:
     main = _main_name(scores)
-    limits = {MODALITY_NAMES[name]: shown.limits(name) for name in shown.maps}
+    limits = {_map_name(name): shown.limits(name) for name in shown.maps}
     made = []
     with writing_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,7 +109,7 @@ def _case(path: Path, case: Case, scores: Scores, shown: Shown, limits: dict[str
         image,
         depth,
         shown.mask(case.index),
-        {MODALITY_NAMES[name]: maps[case.index] for name, maps in shown.maps.items()},
+        {_map_name(name): maps[case.index] for name, maps in shown.maps.items()},
         title=f"{scores.category}   "
         + case_title(scores.names[case.index], scores.defects[case.index], score, case.rank, len(scores.names)),
         subtitle=f"{scores.method}; {case.reason}",

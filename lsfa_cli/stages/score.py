@@ -52,7 +52,7 @@ CFM_METHOD, CFM_CONTROL = "CFM", "CFM control"
 M3DM_METHOD, M3DM_CONTROL = "M3DM", "M3DM control"
 BTF_METHOD = "BTF"
 FINETUNED_METHOD = "finetuned"
-PASTED_METHOD, SHUFFLED_METHOD = "pasted", "pasted control"
+PASTED_METHOD, PASTED_CONTROL = "pasted", "pasted control"
 TOGETHER = " + "
 BANKS, DISCRIMINATORS = "bank", "pasted"  # sources of scores
 METHODS: Mapping[str, str] = {
@@ -66,7 +66,7 @@ METHODS: Mapping[str, str] = {
     BTF_METHOD: "a bank of both features side by side",
     FINETUNED_METHOD: "PatchCore on a backbone that was trained, no adaptor",
     PASTED_METHOD: "discriminators of pasted defects; beside another method, the weighted mean of both scores",
-    SHUFFLED_METHOD: "their control, trained on the masks of other samples",
+    PASTED_CONTROL: "their control, trained on the masks of other samples or not at all",
 }
 
 Arrays = Mapping[str, NDArray[np.floating]]
@@ -233,7 +233,8 @@ def method_name(features: Features, adaptor: Artifact | None, sources: str = "al
         bank = method_name(features, None)
     if not discriminator_modalities(adaptor) or sources == BANKS:
         return bank
-    pasted = SHUFFLED_METHOD if adaptor.settings["pasted_shuffled"] else PASTED_METHOD
+    taught = adaptor.settings["pasted_steps"] > 0 and not adaptor.settings["pasted_shuffled"]
+    pasted = PASTED_METHOD if taught else PASTED_CONTROL
     return pasted if sources == DISCRIMINATORS else f"{bank}{TOGETHER}{pasted}"
 
 

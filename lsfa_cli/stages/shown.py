@@ -12,6 +12,7 @@ from lsfa_cli.artifacts.scores import FUSED, Scores
 from lsfa_cli.errors import ArtifactError
 from lsfa_cli.figures import Limits, map_limits
 from lsfa_cli.samples import MODALITIES, BoolArray
+from lsfa_cli.source_weights import BANK_ALONE, PASTED_ALONE
 
 
 class Shown:
@@ -19,7 +20,9 @@ class Shown:
 
     def __init__(self, scores: Scores, features: Features) -> None:
         self._scores, self._features = scores, features
-        names = [name for name in (*MODALITIES, FUSED) if name in scores.image]
+        # Together first, then each source alone, where there are several.
+        alone = ("", BANK_ALONE, PASTED_ALONE)
+        names = [name for one in alone for score in (*MODALITIES, FUSED) if (name := f"{score}{one}") in scores.image]
         self._seen: BoolArray | None = None
         self._defects: BoolArray | None = None
         if scores.is_cloud:

@@ -12,7 +12,7 @@ from lsfa_cli.artifacts.store import open_artifact
 from lsfa_cli.errors import DataError, LsfaError, PartialFailureError
 from lsfa_cli.figures import Difference, differences_picture, variant_curves_picture
 from lsfa_cli.resampling import RESAMPLES, SPLITS, Resampling, interval, sign_flip_p_value
-from lsfa_cli.stages.progress import NoProgress, Progress
+from lsfa_cli.stages.progress import Progress, Quiet
 from lsfa_cli.stages.study_cells import Cell, Settings, Surroundings, cell, remove, run_cell
 from lsfa_cli.stages.study_choice import choose
 from lsfa_cli.stages.study_figures import Key, Measured, read_measured
@@ -67,7 +67,7 @@ def plan(around: Surroundings, study: Study, categories: Sequence[str], seeds: S
 def run_plan(around: Surroundings, planned: Plan, progress: Progress, *, rerun: bool = False) -> Progressed:
     """Make what is not up to date, or all for `rerun`. A cell that fails is recorded and does not stop the others."""
     result = Progressed()
-    silent = _Quiet(progress)
+    silent = Quiet(progress)
     with progress.track("study", len(planned.cells)) as advance:
         for number, one in enumerate(planned.cells, 1):
             try:
@@ -86,24 +86,6 @@ def run_plan(around: Surroundings, planned: Plan, progress: Progress, *, rerun: 
                         remove(path)
             advance(1)
     return result
-
-
-class _Quiet(NoProgress):
-    """Passes warnings on, each once, and shows no progress of its own inside the study's."""
-
-    def __init__(self, listener: Progress) -> None:
-        super().__init__()
-        self._listener = listener
-
-    def say(self, text: str) -> None:
-        """Pass detail on."""
-        self._listener.say(text)
-
-    def warn(self, text: str) -> None:
-        """Pass a warning on the first time it is given."""
-        if text not in self.warnings:
-            super().warn(text)
-            self._listener.warn(text)
 
 
 @dataclass(frozen=True)

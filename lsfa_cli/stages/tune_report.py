@@ -1,52 +1,76 @@
 """What `lsfa tune` found, put together for its table."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from lsfa_cli import __version__
 from lsfa_cli.resampling import CONFIDENCE, RESAMPLES
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.study_cells import Settings
 from lsfa_cli.stages.tune import Plan, Progressed
-from lsfa_cli.stages.tune_cells import Around
+from lsfa_cli.stages.tune_cells import Around, cell
 from lsfa_cli.stages.tune_rank import Ranking, compared
 from lsfa_cli.stages.tune_settings import settings_text
-from lsfa_cli.stages.tune_weights import choose_weights
+from lsfa_cli.stages.tune_weights import choose_weights, weighable
+from lsfa_cli.studies import StudyVariant
 from lsfa_cli.tables.tuning import Tuned, WeightRow
 from lsfa_cli.wording import counted
 
+WEIGHED = 3
+"""Candidates whose sources are weighed: the best ones."""
 
-def summarise(
-    around: Around,
-    planned: Plan,
-    result: Progressed,
-    base: Settings,
-    progress: Progress,
-    *,
-    by: str,
-    seed: int,
-    told: Mapping[str, Collection[str]],
-) -> Tuned:
-    """The ranking, the chosen candidate and weights. told: as of `settings_text`.
 
-    Raises LsfaError where nothing was measured.
-    """
-    ranking = Ranking(planned, compared(planned, result), by=by, seed=seed)
-    cells = planned.of(ranking.chosen, ranking.units)
-    score, weights = choose_weights(cells, around.groups, ranking.draws, progress)
-    categories = list(dict.fromkeys(unit.category for unit in planned.units))
-    candidate = next(one for one in planned.space.candidate if one.name == ranking.chosen)
-    text = settings_text(
-        base.of(candidate, seed), score, seed=seed, dataset=around.dataset.name, categories=categories, told=told
-    )
-    return Tuned(
-        ranking.title,
-        ranking.first,
-        ranking.rows(),
-        ranking.chosen,
-        weights,
-        text,
-        _notes(around, planned, ranking, weights, categories),
-    )
+@dataclass(frozen=True)
+class Summary:
+    """What a ranking is put together with. by, seed: of the ranking. told: as of `settings_text`."""
+
+    around: Around
+    base: Settings
+    by: str
+    seed: int
+    told: Mapping[str, Collection[str]]
+    progress: Progress
+
+    def of(self, planned: Plan, result: Progressed) -> Tuned:
+        """The ranking, and what was chosen. Raises LsfaError where nothing was measured."""
+        found = compared(planned, result)
+        ranking = Ranking(planned, found, by=self.by, seed=self.seed)
+        weighed, weights = self._weigh(planned, ranking)
+        if weighed:
+            names = [one.name for one in weighed]
+            planned = self._with(planned, ranking, weighed)
+            found = replace(found, candidates=[*found.candidates, *names])
+            ranking = Ranking(planned, found, by=self.by, seed=self.seed)
+        categories = list(dict.fromkeys(unit.category for unit in planned.units))
+        candidate = next(one for one in planned.space.candidate if one.name == ranking.chosen)
+        settings = self.base.of(candidate, self.seed)
+        text = settings_text(settings, dataset=self.around.dataset.name, categories=categories, told=self.told)
+        notes = _notes(self.around, planned, ranking, weights, categories)
+        return Tuned(ranking.title, ranking.first, ranking.rows(), ranking.chosen, weights, text, notes)
+
+    def _weigh(self, planned: Plan, ranking: Ranking) -> tuple[list[StudyVariant], list[WeightRow]]:
+        """The best candidates with weights, where these are worth it, and what choosing them found."""
+        candidates = {one.name: one for one in planned.space.candidate}
+        best = [row.candidate for row in ranking.rows()]
+        weighed, rows = [], []
+        for name in [name for name in best if weighable(planned.of(name, ranking.units)[0])][:WEIGHED]:
+            cells = planned.of(name, ranking.units)
+            weights, found = choose_weights(cells, self.around.groups, ranking.draws, self.progress)
+            rows += found
+            if any(weights.values()):
+                own = candidates[name]
+                changed = {"name": f"{name}, weighed", "score": {**own.score, **weights}}
+                weighed.append(own.model_copy(update=changed))
+        return weighed, rows
+
+    def _with(self, planned: Plan, ranking: Ranking, weighed: Sequence[StudyVariant]) -> Plan:
+        """The plan with further candidates that differ in the weights alone, whose figures are made here."""
+        cells = [cell(self.around, unit, one, self.base, self.seed) for one in weighed for unit in ranking.units]
+        for one in cells:
+            if not one.pieces[-1].is_there():
+                one.pieces[-1].make(self.progress)
+        space = planned.space.model_copy(update={"candidate": (*planned.space.candidate, *weighed)})
+        return Plan(space, planned.units, [*planned.cells, *cells])
 
 
 def _notes(
@@ -67,8 +91,11 @@ def _notes(
         + "; ".join(f"{name} ({', '.join(kinds)})" for name, kinds in around.groups.items()),
         "chosen": f"{ranking.chosen}; {_why(ranking)}",
     }
-    for row in weights:
-        shown[f"weights of {row.what}"] = f"{row.chosen or 'alike'}; {_why_weights(row)}"
+    if weights:
+        shown["weighed"] = (
+            "the best candidates, chosen on the same samples, so that their figures are somewhat too high; by the same "
+            "rule, the nearest to equal weights first; maps on a coarser raster"
+        )
     shown["intervals"] = (
         f"{CONFIDENCE:.0%}, bootstrap over validation samples, each with its pasted versions, {RESAMPLES} resamples; "
         "categories, folds and kinds of defects are not drawn"
@@ -85,14 +112,3 @@ def _why(ranking: Ranking) -> str:
     if ranking.chosen == ranking.best:
         return "the best, and those before it are worse by more than a standard error of the paired difference"
     return f"{rule} of the paired difference; the best is {ranking.best}"
-
-
-def _why_weights(row: WeightRow) -> str:
-    if not row.best:
-        return "no weighing is better than equal weights"
-    gain = f"the best, {row.best}, gains {row.lead:+.3f} with a standard error of {row.error:.3f}"
-    if not row.chosen:
-        return f"{gain}, so equal weights stay"
-    return (
-        gain if row.chosen == row.best else f"{gain}; what was chosen is nearer to equal and no worse by more than one"
-    )

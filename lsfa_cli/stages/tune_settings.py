@@ -9,7 +9,7 @@ import tomlkit
 from lsfa_cli import __version__
 from lsfa_cli.artifacts.files import write_text
 from lsfa_cli.errors import UsageError
-from lsfa_cli.settings import AdaptSettings, ScoreSettings, StageSettings
+from lsfa_cli.settings import AdaptSettings, StageSettings
 from lsfa_cli.stages.study_cells import Settings
 
 _MARK = "Chosen by lsfa tune"
@@ -24,18 +24,15 @@ _ALWAYS: Mapping[str, tuple[str, ...]] = {
 
 def settings_text(
     settings: Settings,
-    score: ScoreSettings,
     *,
-    seed: int,
     dataset: str,
     categories: Sequence[str],
     told: Mapping[str, Collection[str]],
 ) -> str:
     """The settings that are not the defaults, and what `lsfa run` or the tuning may decide otherwise, as TOML.
 
-    settings: of the chosen candidate. score: the same with weights. seed: in place of the folds' own ones. told: by
-    stage, settings to be told even where they are the defaults. Pasted samples are only asked for where something
-    learns from them.
+    settings: of the chosen candidate. told: by stage, settings to be told even where they are the defaults. Pasted
+    samples are only asked for where something learns from them.
     """
     adapt = settings.adapt or AdaptSettings(objective="none")
     extract = settings.extract
@@ -46,9 +43,9 @@ def settings_text(
     document.add(tomlkit.comment("Give it to lsfa run, or to a stage: --config THIS_FILE."))
     stages: dict[str, StageSettings] = {
         "extract": extract,
-        "adapt": adapt.model_copy(update={"seed": seed}),
-        "bank": settings.bank.model_copy(update={"seed": seed}),
-        "score": score.model_copy(update={"seed": seed}),
+        "adapt": adapt,
+        "bank": settings.bank,
+        "score": settings.score,
     }
     for stage, model in stages.items():
         table = tomlkit.table()

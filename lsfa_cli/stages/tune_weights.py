@@ -7,6 +7,7 @@ compared on a coarser raster, which changes all weighings alike.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,6 @@ from lsfa_cli.choosing import choose, weight_choices
 from lsfa_cli.fusion import average
 from lsfa_cli.resampling import Figure, Resampling, aupro_sums, image_auroc_sums
 from lsfa_cli.samples import BoolArray
-from lsfa_cli.settings import ScoreSettings
 from lsfa_cli.source_weights import shares, source_of, weights_text
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.tune_cells import Cell
@@ -28,10 +28,16 @@ COARSE = 56
 _KEPT = 256  # figures of weighings that are compared more than once
 
 
-def weighable(one: Cell) -> bool:
-    """Whether the sources of a cell can be weighed: several of them, and no weights or other fusion were asked for."""
+Kind = Literal["image", "map"]
+_KINDS: Mapping[Kind, tuple[str, str]] = {"image": ("image scores", I_AUROC), "map": ("maps", AUPRO)}
+
+
+def weighable(one: Cell) -> list[Kind]:
+    """What the sources of a cell can be weighed for: where neither weights nor another fusion were asked for."""
     score = one.settings.score
-    return not any(score.weights) and (score.fusion == "average" or bool(one.judgements.discriminators))
+    if score.fusion != "average" and not one.judgements.discriminators:
+        return []
+    return [kind for kind in _KINDS if not getattr(score.weights, kind)]
 
 
 @dataclass(frozen=True)
@@ -121,40 +127,40 @@ class _Weighing:
 
 def choose_weights(
     cells: Sequence[Cell], groups: Mapping[str, Sequence[str]], draws: Sequence[Resampling], progress: Progress
-) -> tuple[ScoreSettings, list[WeightRow]]:
-    """The score settings of a candidate with the weights that were chosen, and what choosing them found.
+) -> tuple[dict[str, str], list[WeightRow]]:
+    """The weights that were chosen for a candidate, as settings of `score`, and what choosing them found.
 
-    cells: those of the candidate, one a unit. draws: of each unit. Without a choice the settings are as they were.
+    cells: those of the candidate, one a unit. draws: of each unit. Empty weights are equal ones.
     """
-    settings = cells[0].settings.score
-    if not weighable(cells[0]):
-        return settings, []
+    chosen: dict[str, str] = {}
+    kinds = weighable(cells[0])
     found = _groups(cells, groups, progress)
     sources = [source_of(name) for name in found[0].image]
     if len(sources) < 2:
-        return settings, []
+        return {}, []
     every = weight_choices(sources)
     rows = []
-    for what, metric in (("image", I_AUROC), ("map", AUPRO)):
+    for kind in kinds:
+        what, metric = _KINDS[kind]
         weighing = _Weighing(found, draws, metric)
-        with progress.track(f"weigh sources of {what}s", len(every)) as advance:
+        with progress.track(f"weigh sources in {what}", len(every)) as advance:
             figures = []
             for weights in every:
                 figures.append(weighing.figure(weights))
                 advance(1)
         cached = lru_cache(maxsize=_KEPT)(lambda place, weighing=weighing: weighing.means(every[place]))
         choice = choose(figures, cached)
-        chosen = weights_text(every[choice.chosen])
-        settings = settings.model_copy(update={f"{what}_weights": chosen})
+        chosen[f"{kind}_weights"] = weights_text(every[choice.chosen])
         rows.append(
             WeightRow(
-                {"image": "image scores", "map": "maps"}[what],
+                cells[0].candidate,
+                what,
                 metric,
                 figures[0],
                 weights_text(every[choice.best]),
                 choice.lead,
                 choice.error,
-                chosen,
+                chosen[f"{kind}_weights"],
             )
         )
-    return settings, rows
+    return chosen, rows

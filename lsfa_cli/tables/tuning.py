@@ -34,12 +34,14 @@ class RankedRow:
 
 @dataclass(frozen=True)
 class WeightRow:
-    """What choosing the weights of the sources found. what: image scores or maps. metric: what they were chosen by.
+    """What choosing the weights of a candidate's sources found. what: image scores or maps. metric: what they were
+    chosen by.
 
     alike: the figure where all weigh alike. best: the weights of the highest figure. lead: its paired difference to
     equal ones, with its standard error. chosen: empty for equal weights.
     """
 
+    candidate: str
     what: str
     metric: str
     alike: float
@@ -130,13 +132,13 @@ def _by_group(tuned: Tuned, metric: str) -> Grid:
 
 
 def _weights(tuned: Tuned) -> Grid:
-    titles = ("weights of the sources in", "by", "alike", "best", "gain of the best (standard error)", "chosen")
+    titles = ("candidate", "weights in", "by", "alike", "best", "gain of the best (standard error)", "chosen")
     lines = []
     for row in tuned.weights:
         gain = f"{row.lead:+.3f} ({row.error:.3f})"
-        cells = (row.what, metric_title(row.metric), f"{row.alike:.3f}", row.best or "alike", gain)
+        cells = (row.candidate, row.what, metric_title(row.metric), f"{row.alike:.3f}", row.best or "alike", gain)
         lines.append(tuple(Text(cell) for cell in (*cells, row.chosen or "alike")))
-    return Grid("Weights", tuple(Text(title) for title in titles), tuple(lines), stubs=1)
+    return Grid("Weights of the sources", tuple(Text(title) for title in titles), tuple(lines), stubs=3)
 
 
 def _name(row: RankedRow, tuned: Tuned) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lsfa_cli.artifacts.scores import open_scores
 from lsfa_cli.artifacts.store import open_artifact
@@ -178,6 +179,13 @@ def test_the_control_is_trained_on_masks_of_others(ready: Place) -> None:
     assert "trained on the masks of other samples" in ready.lsfa("report").stdout
 
 
+def test_an_untrained_discriminator_is_a_control_too(ready: Place) -> None:
+    stages(ready, "--objective", "pasted", "--pasted-steps", "0")
+    assert {method for method, _ in rows(ready)} == {"baseline", "pasted control", "baseline + pasted control"}
+    adaptor = content(ready.artifact("adaptor"))
+    assert adaptor["discriminator/curves/step"].shape == adaptor["discriminator/curves/loss_rgb"].shape == (0,)
+
+
 def test_run_has_the_control_beside(ready: Place) -> None:
     done = ready.lsfa("run", *CATEGORY, "--pasted", "2", "--objective", "pasted", "--control")
     for method in ("baseline ", "pasted ", "baseline + pasted ", "pasted control ", "baseline + pasted control "):
@@ -208,6 +216,21 @@ def test_kinds_that_nobody_has_change_nothing(ready: Place) -> None:
     without = content(ready.artifact("adaptor"))
     stages(ready, "--objective", "pasted")
     assert differing(content(ready.artifact("adaptor")), without) == set()
+
+
+def test_pictures_show_what_each_source_found(trained: Place, tmp_path: Path) -> None:
+    trained.lsfa("score", *CATEGORY)
+    heights = []
+    for sources in ("all", "bank"):
+        trained.lsfa("score", *CATEGORY, "--sources", sources)
+        trained.lsfa("report", "--pictures", str(tmp_path / sources))
+        with Image.open(tmp_path / sources / "fitting" / "best.png") as picture:
+            heights.append(picture.height)
+            assert picture.width == 1080
+    row = heights[0] - heights[1]  # of two more rows of three maps
+    assert row / 2 > 1080 / 4
+    with open_scores(trained.artifact("scores")) as scores:
+        assert set(scores.maps) == {"rgb", "xyz", "fused"}
 
 
 def test_one_modality_alone(ready: Place) -> None:

@@ -48,6 +48,7 @@ def test_ones_own_file_has_the_groups_of_the_default_unless_it_says_otherwise(tm
         ("[groups]\n'a/b' = ['bump']\n[[candidate]]\nname = 'one'\n", "may have letters, digits"),
         ("[groups]\nnone = []\n[[candidate]]\nname = 'one'\n", "has no kind of defect"),
         ("[[candidate]]\nname = 'one'\nadapt = { leave_out = 'bump' }\n", "adapt leave_out is the same for all"),
+        ("[[candidate]]\nname = 'one'\nfinetune = { rank = 4 }\n", "does not train backbones"),
         ("[[candidate]\n", "is not valid TOML"),
     ],
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from lsfa_cli.errors import DataError, UnknownNameError
+from lsfa_cli.pasting import KINDS
 from lsfa_cli.settings import AdaptSettings, BankSettings, ExtractSettings, FinetuneSettings, ScoreSettings
 from lsfa_cli.stages.study_cells import Settings
 from lsfa_cli.studies import load_study, parse_study, studies
@@ -109,6 +110,16 @@ def test_sensitivity_varies_each_constant_of_training() -> None:
         "prototypes": 1,
         "steps": 2,
     }
+
+
+def test_pasted_defects_have_their_controls_and_every_kind_is_left_out_once() -> None:
+    study = load_study("pasted")
+    assert {variant.extract["pasted"] for variant in study.variant} == {4}
+    adapts = [variant.adapt for variant in study.variant]
+    assert {"objective": "pasted", "pasted_shuffled": True} in adapts
+    assert {"objective": "pasted", "pasted_steps": 0} in adapts
+    left_out = [kind for adapt in adapts for kind in adapt.get("leave_out", "").split(",") if kind]
+    assert sorted(left_out) == sorted(KINDS)
 
 
 def test_the_methods_are_compared_with_patchcore() -> None:

@@ -28,8 +28,8 @@ ROWS = [
     ),
 ]
 WEIGHTS = [
-    WeightRow("image scores", "i_auroc", 0.6, "rgb_bank=1,xyz_bank=0", 0.02, 0.03, ""),
-    WeightRow("maps", "aupro", 0.9, "", 0.0, 0.0, ""),
+    WeightRow("both", "image scores", "i_auroc", 0.6, "rgb_bank=1,xyz_bank=0", 0.02, 0.03, ""),
+    WeightRow("both", "maps", "aupro", 0.9, "", 0.0, 0.0, ""),
 ]
 TUNED = Tuned(
     "mean of I-AUROC and AUPRO", "banks", ROWS, "banks", WEIGHTS, '[adapt]\nobjective = "none"\n', {"samples": "few"}
@@ -59,7 +59,7 @@ MARKDOWN = """# Tuning on parts
 | both           | 0.900 |      – |
 | banks (chosen) | 0.900 |  0.800 |
 
-**Weights**
+**Weights of the sources**
 
 """
 

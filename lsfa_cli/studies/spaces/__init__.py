@@ -50,6 +50,8 @@ class Space(BaseModel):
             if not kinds:
                 raise ValueError(f"the group '{name}' has no kind of defect")
         for candidate in self.candidate:
+            if candidate.finetune is not None:
+                raise ValueError(f"candidate {candidate.name}: lsfa tune does not train backbones; lsfa study does")
             for stage, fields in _FIXED.items():
                 for field in fields:
                     if field in getattr(candidate, stage):
