@@ -38,6 +38,8 @@ READING = """## How to read it
 
 - A target that is missed stays in the table as missed. Targets of seconds and shares depend on what else the machine
   does; the load at the start of the run is stated above.
+- Each row's share is of the limit that was measured in its own run, with as many threads as the row had. On a busy
+  machine threads wait for one another, which costs processor time too: there one thread compares best.
 - An extrapolated reference made a part of its picks, each of which costs it the same.
 - `python -m tests.benchmarks --rows 6 7` measures some rows alone, `--help` tells the rest. No test asserts a time; the
   tests check with small sizes that both ways agree.
@@ -107,7 +109,7 @@ def _row(row: Results) -> tuple[str, ...]:
         about + _seconds(row["reference_seconds"]["median"]),
         _seconds(row["our_seconds"]["median"]),
         _ratio(row["ratio"]),
-        _number(processor["median"]),
+        "-" if processor is None else _number(processor["median"]),
         _bytes(row["peak_bytes"]),
         f"{_percent(row['limit']['share'])} of {kind}",
         _target(row["target"]),
@@ -135,6 +137,7 @@ def _references(rows: Sequence[Results]) -> str:
         agreement = row["agreement"]
         memory = "" if row["reference_peak_bytes"] is None else f" Peak {_bytes(row['reference_peak_bytes'])}."
         runs = "1 run" if row["runs"] == 1 else f"{row['runs']} runs"
+        runs += f", {row['threads']} {'thread' if row['threads'] == 1 else 'threads'}"
         what = agreement["what"][0].upper() + agreement["what"][1:]
         lines.append(
             f"- Row {row['row']}, {row['name']}: {row['reference']}.{memory} {what}: they differ "

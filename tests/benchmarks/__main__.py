@@ -56,6 +56,7 @@ def told(row: dict[str, Any]) -> str:
     """A row as two lines for the terminal."""
     plain, ours, ratio = (row[name]["median"] for name in ("reference_seconds", "our_seconds", "ratio"))
     peak = "unknown" if row["peak_bytes"] is None else f"{row['peak_bytes'] / 2**20:.0f} MiB"
+    processors = "" if row["processor_ratio"] is None else f"; processors {row['processor_ratio']['median']:.2f}"
     target = row["target"]
     verdict = (
         "" if target is None else f", target {target['kind']} {target['value']}: {'met' if target['met'] else 'MISSED'}"
@@ -63,8 +64,7 @@ def told(row: dict[str, Any]) -> str:
     return (
         f"row {row['row']}, {row['name']}: {row['work']}\n"
         f"    reference {plain:.4g} s, ours {ours:.4g} s, {ratio:.2f} times faster "
-        f"({row['ratio']['low']:.2f} to {row['ratio']['high']:.2f}; "
-        f"processors {row['processor_ratio']['median']:.2f}), peak {peak}, "
+        f"({row['ratio']['low']:.2f} to {row['ratio']['high']:.2f}{processors}), peak {peak}, "
         f"{100 * row['limit']['share']:.0f} % of {row['limit']['kind']}{verdict}"
     )
 

@@ -127,6 +127,7 @@ def jobs_cases(tiny: bool) -> Iterator[Case]:
             limit="read_gbs",
             amount=count * (3 * 4 + 3 * 4 + 1) * 224 * 224 / 1e9,
             target=None,
+            plain_elsewhere=True,
         )
     folder.cleanup()
 
