@@ -52,6 +52,8 @@ def command(
     dataset = open_dataset(session.run.data, session.run.root, light=light)
     if isinstance(dataset, CloudDataset) or not session.stage("adapt").trains_discriminators:
         session = replace(session, defaults=NO_DEFAULTS)  # they are of discriminators, which look at pixels
+    elif session.sources.stage_values("score")["fusion"].value != "average":
+        session = replace(session, defaults={**session.defaults, "score": {}})  # weights are of calibrated scores
     extraction = session.stage("extract")
     categories = list(category or dataset.categories())
 

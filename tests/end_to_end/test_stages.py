@@ -202,7 +202,7 @@ def test_run_makes_everything_once_and_then_nothing(place: Place) -> None:
     assert second.stdout == first.stdout
     assert second.stderr.count("up to date") == 12
     assert {path: path.stat().st_mtime_ns for path in (place.folder / "lsfa-work").rglob("*")} == files
-    third = place.lsfa("run", "--image-weights", "rgb_bank=1")
+    third = place.lsfa("run", "--fusion", "average_raw")
     assert third.stderr.count("up to date") == 8
 
 
