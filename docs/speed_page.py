@@ -39,7 +39,9 @@ READING = """## How to read it
 - A target that is missed stays in the table as missed. Targets of seconds and shares depend on what else the machine
   does; the load at the start of the run is stated above.
 - Each row's share is of the limit that was measured in its own run, with as many threads as the row had. On a busy
-  machine threads wait for one another, which costs processor time too: there one thread compares best.
+  machine threads wait for one another, which costs processor time too: there one thread compares best. A share above
+  100 % has no verdict: other work took more of the machine while the limit was measured. Where rows have different
+  numbers of threads, the file was put together from several runs.
 - An extrapolated reference made a part of its picks, each of which costs it the same.
 - `python -m tests.benchmarks --rows 6 7` measures some rows alone, `--help` tells the rest. No test asserts a time; the
   tests check with small sizes that both ways agree.
@@ -76,7 +78,7 @@ def _machine(results: Results) -> str:
     return (
         f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}, "
         f"shared with others.{load}{date}\n\n"
-        f"Its limits, measured in the same run: {limits['fp32_gflops']:.0f} GFLOP/s fp32 and "
+        f"Its limits, measured in the last run, beside that other work: {limits['fp32_gflops']:.0f} GFLOP/s fp32 and "
         f"{limits['bf16_gflops']:.0f} GFLOP/s bf16 matrix product, {limits['read_gbs']:.1f} GB/s reading.\n\n"
         f"Versions: {versions}.\n"
     )
@@ -112,7 +114,7 @@ def _row(row: Results) -> tuple[str, ...]:
         "-" if processor is None else _number(processor["median"]),
         _bytes(row["peak_bytes"]),
         f"{_percent(row['limit']['share'])} of {kind}",
-        _target(row["target"]),
+        _target(row["target"], row["limit"]["share"]),
     )
 
 
@@ -120,15 +122,17 @@ def _ratio(ratio: Results) -> str:
     return f"**{_number(ratio['median'])}** ({_number(ratio['low'])} to {_number(ratio['high'])})"
 
 
-def _target(target: Results | None) -> str:
+def _target(target: Results | None, share: float) -> str:
     if target is None:
         return "none"
+    # More than the limit: other work took more of the machine while that was measured.
+    unknown = target["kind"] == "share" and share > 1
     wanted = {
         "ratio": f"≥ {target['value']:g} times",
         "seconds": f"≤ {target['value']:g} s",
         "share": f"≥ {100 * target['value']:g} % of the limit",
     }[target["kind"]]
-    return f"{wanted}: {'met' if target['met'] else '**missed**'}"
+    return f"{wanted}: {'no verdict' if unknown else 'met' if target['met'] else '**missed**'}"
 
 
 def _references(rows: Sequence[Results]) -> str:
