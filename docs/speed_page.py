@@ -19,6 +19,8 @@ RUN = HERE / "explanation" / "bench-run.json"
 PAGE = HERE / "explanation" / "speed.md"
 PICTURES = HERE / "pictures"
 
+PAPERS_TRAINING = 244  # training samples of a category, for which the limits of memory are
+
 Results = Mapping[str, Any]
 
 INTRODUCTION = """# Speed

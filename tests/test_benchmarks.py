@@ -144,8 +144,8 @@ def test_a_page_is_made_of_what_the_benchmarks_measure(speed_page: object, tmp_p
     }
     stages = {
         "machine": machine(),
-        "training": 5,
-        "test": 2,
+        "training": 244,
+        "test": 110,
         "features_bytes": 3e7,
         "stages": [whole_stages.Measured("bank", 5.0, 8.0, 2e9, 4.0, 1.5e9)._asdict() | {"most_bytes": 1e9}],
     }
