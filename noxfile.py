@@ -30,6 +30,10 @@ ENVIRONMENT = {"HF_HUB_OFFLINE": "1"} | {name: None for name in os.environ if na
 PEERS = ("anomalib", "fpsample", "torchmetrics", "faiss-cpu", "open3d")
 
 
+# A worker of the tests holds up to 2 GB.
+LARGEST_NUMBER_OF_WORKERS = 4
+
+
 def install(session: nox.Session, *more: str, extras: str = "cpu,dev") -> None:
     """The one way in which every session is set up: this checkout and the pinned versions."""
     session.install("-c", "constraints.txt", "-e", f".[{extras}]", *more)
@@ -37,9 +41,12 @@ def install(session: nox.Session, *more: str, extras: str = "cpu,dev") -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests."""
+    """Run the tests, one worker a processor: whole files, since the tests of one share what they made."""
     install(session)
-    session.run("pytest", *session.posargs, env=ENVIRONMENT)
+    workers = min(os.cpu_count() or 1, LARGEST_NUMBER_OF_WORKERS)
+    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    arguments = session.posargs or ("-n", str(workers), "--dist", "loadfile")
+    session.run("pytest", *arguments, env=ENVIRONMENT | single)
 
 
 @nox.session
