@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from lsfa_cli.datasets.synthetic import CATEGORIES, generate
-from lsfa_cli.settings import STAGES
 
 EXAMPLE = Path(__file__).parent
 FILES = ("dvc.yaml", "lsfa.toml", "categories.yaml", ".dvcignore", ".gitignore")
 CHOSEN = list(CATEGORIES)[:2]
+STAGES = ("extract", "adapt", "bank", "score", "report")
 
 # DVC writes its configuration and locks into the user's folders, and asks the network for news, unless told.
 QUIET = {"DVC_NO_ANALYTICS": "1", "ITERATIVE_DO_NOT_TRACK": "1", "OMP_NUM_THREADS": "1"}
