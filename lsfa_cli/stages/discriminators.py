@@ -308,10 +308,10 @@ def write_discriminated(
 
 def _targets(discriminators: Mapping[Modality, Discriminator], banks: Sequence[str]) -> dict[str, list[str]]:
     """The scores that are written, each with the sources that it is the mean of."""
-    alone = {modality: [f"{modality}{PASTED_ALONE}"] for modality in discriminators}
+    alone: dict[str, list[str]] = {modality: [f"{modality}{PASTED_ALONE}"] for modality in discriminators}
     targets: dict[str, list[str]] = {}
     if len(discriminators) == len(MODALITIES):
-        alone = {**alone, FUSED: [name for names in alone.values() for name in names]}  # type: ignore[dict-item]
+        alone[FUSED] = [name for names in alone.values() for name in names]
     for name, sources in alone.items():
         beside = banks if name == FUSED else [bank for bank in banks if bank == name]
         if beside:

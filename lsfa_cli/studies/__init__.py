@@ -116,8 +116,12 @@ def _study(content: Mapping[str, Any], name: str) -> Study:
     try:
         return Study.model_validate(content)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in detail['loc']) or 'study'}: {detail['msg'].removeprefix('Value error, ')}"
-            for detail in error.errors()
-        )
-        raise DataError(f"{name} is no study: {problems}.", hint=_HINT) from error
+        raise DataError(f"{name} is no study: {problems_of(error, 'study')}.", hint=_HINT) from error
+
+
+def problems_of(error: ValidationError, whole: str) -> str:
+    """What is wrong in a TOML file, each with the key it is at; whole: what the file is called where that has none."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in detail['loc']) or whole}: {detail['msg'].removeprefix('Value error, ')}"
+        for detail in error.errors()
+    )

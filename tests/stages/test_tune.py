@@ -17,7 +17,7 @@ from lsfa_cli.settings import AdaptSettings, BankSettings, ExtractSettings, Scor
 from lsfa_cli.stages.progress import NoProgress, Progress
 from lsfa_cli.stages.study_cells import Settings
 from lsfa_cli.stages.tune import Budget, Plan, Progressed, run_plan
-from lsfa_cli.stages.tune_cells import Cell, Piece, Unit
+from lsfa_cli.stages.tune_cells import Cell, Piece, Unit, What
 from lsfa_cli.stages.tune_measure import Judgements
 from lsfa_cli.stages.tune_rank import Ranking, compared
 from lsfa_cli.studies.spaces import Space
@@ -51,13 +51,13 @@ def planned(
 ) -> Plan:
     """Cells of two pieces: features that all candidates of a unit share, and figures; each takes a minute."""
 
-    def piece(what: str, path: Path, work: Callable[[], None]) -> Piece:
+    def piece(what: What, path: Path, work: Callable[[], None]) -> Piece:
         def make(progress: Progress) -> None:
             clock.seconds += 60
             path.parent.mkdir(parents=True, exist_ok=True)
             work()
 
-        return Piece(what, path, path.exists, make)  # type: ignore[arg-type]
+        return Piece(what, path, path.exists, make)
 
     cells = []
     for fold in range(2):

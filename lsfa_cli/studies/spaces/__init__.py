@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lsfa_cli.errors import DataError
-from lsfa_cli.studies import StudyVariant
+from lsfa_cli.studies import StudyVariant, problems_of
 from lsfa_cli.toml_files import parse_toml, read_toml
 
 DEFAULT = "default.toml"
@@ -86,8 +86,4 @@ def _space(content: Mapping[str, Any], name: str) -> Space:
     try:
         return Space.model_validate(content)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in detail['loc']) or 'space'}: {detail['msg'].removeprefix('Value error, ')}"
-            for detail in error.errors()
-        )
-        raise DataError(f"{name} is no space of settings: {problems}.", hint=_HINT) from error
+        raise DataError(f"{name} is no space of settings: {problems_of(error, 'space')}.", hint=_HINT) from error
