@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -69,6 +69,32 @@ def estimate(cost: Cost) -> Estimate:
     machine = speed()
     seconds = START_SECONDS + cost.operations / machine.operations + cost.moved / machine.moved
     return Estimate(seconds, peak_so_far() + LATER_BYTES + cost.held)
+
+
+@dataclass
+class Tally:
+    """Many stages together: the costs of those that are counted, and what those take that were measured."""
+
+    _cost: Cost = field(default_factory=Cost)
+    _stages: int = 0
+    _seconds: float = 0.0
+    _memory: float = 0.0
+
+    def add(self, cost: Cost) -> None:
+        """One stage more."""
+        self._cost += cost
+        self._stages += 1
+
+    def add_measured(self, taken: Estimate) -> None:
+        """A stage whose time was measured on a few samples."""
+        self._seconds += taken.seconds
+        self._memory = max(self._memory, taken.memory)
+
+    def estimate(self) -> Estimate:
+        """All of them, one after the other."""
+        counted = estimate(self._cost)
+        seconds = counted.seconds + self._seconds + START_SECONDS * max(0, self._stages - 1)
+        return Estimate(seconds, max(counted.memory, self._memory))
 
 
 def peak_so_far() -> int:

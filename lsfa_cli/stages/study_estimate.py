@@ -8,8 +8,8 @@ from lsfa_cli.artifacts.features import open_features
 from lsfa_cli.artifacts.store import canonical_json
 from lsfa_cli.errors import LsfaError
 from lsfa_cli.settings import FinetuneSettings, content_of
-from lsfa_cli.stages.costs import Cost, Sizes, sizes_of
-from lsfa_cli.stages.estimates import START_SECONDS, Estimate, estimate
+from lsfa_cli.stages.costs import Sizes, sizes_of
+from lsfa_cli.stages.estimates import Estimate, Tally
 from lsfa_cli.stages.extract import extract
 from lsfa_cli.stages.finetune import finetune_backbones
 from lsfa_cli.stages.foresee import foresee_adapt, foresee_bank, foresee_score
@@ -21,31 +21,18 @@ from lsfa_cli.stages.study_cells import Cell, Surroundings, is_measured
 
 @dataclass
 class _Count:
-    """What was counted so far. stages: how many. seconds, memory: of extraction, which is measured and not counted.
+    """What was counted so far; extraction, and training through backbones, are measured.
 
     sizes: of each features file, None where it cannot be made. trained: adaptors that were counted. tuned: what
     training through the backbones takes, by category and settings, None where it cannot be done. The estimate does not
     depend on what learns, nor on the seed.
     """
 
-    cost: Cost = field(default_factory=Cost)
-    stages: int = 0
-    seconds: float = 0.0
-    memory: float = 0.0
+    tally: Tally = field(default_factory=Tally)
     sizes: dict[Path, Sizes | None] = field(default_factory=dict)
     extracted_anew: set[Path] = field(default_factory=set)
     trained: set[Path] = field(default_factory=set)
     tuned: dict[str, Estimate | None] = field(default_factory=dict)
-
-    def add(self, cost: Cost) -> None:
-        """One stage more."""
-        self.cost += cost
-        self.stages += 1
-
-    def add_measured(self, taken: Estimate) -> None:
-        """A stage whose time was measured on a few samples."""
-        self.seconds += taken.seconds
-        self.memory = max(self.memory, taken.memory)
 
 
 def estimate_plan(
@@ -64,9 +51,7 @@ def estimate_plan(
             continue
         waiting += 1
         _add_cell(one, sizes, count)
-    whole = estimate(count.cost)
-    seconds = whole.seconds + count.seconds + START_SECONDS * max(0, count.stages - 1)
-    return waiting, Estimate(seconds, max(whole.memory, count.memory))
+    return waiting, count.tally.estimate()
 
 
 def _is_there(around: Surroundings, one: Cell) -> bool:
@@ -86,7 +71,7 @@ def _features(around: Surroundings, one: Cell, count: _Count, progress: Progress
         return None
     if outcome.estimate is not None:
         count.extracted_anew.add(one.features)
-        count.add_measured(outcome.estimate)
+        count.tally.add_measured(outcome.estimate)
         return outcome.estimate.sizes
     with open_features(one.features) as features:
         return sizes_of(features)
@@ -105,7 +90,7 @@ def _trained_features(around: Surroundings, one: Cell, count: _Count, progress: 
     if taken is None:
         return None
     count.extracted_anew.add(one.features)
-    count.add_measured(taken)
+    count.tally.add_measured(taken)
     return taken.sizes
 
 
@@ -155,8 +140,8 @@ def _add_cell(one: Cell, sizes: Sizes, count: _Count) -> None:
     method = None if training is None else training.method
     if training is not None and one.adaptor is not None and one.adaptor not in count.trained:
         count.trained.add(one.adaptor)
-        count.add(foresee_adapt(one.category, sizes, training).cost())
+        count.tally.add(foresee_adapt(one.category, sizes, training).cost())
     settings = one.settings
-    count.add(foresee_bank(one.category, sizes, settings.bank, adaptor=adaptor, method=method).cost())
+    count.tally.add(foresee_bank(one.category, sizes, settings.bank, adaptor=adaptor, method=method).cost())
     score = foresee_score(one.category, sizes, settings.score, settings.bank, adaptor=adaptor, method=method)
-    count.add(score.cost())
+    count.tally.add(score.cost())

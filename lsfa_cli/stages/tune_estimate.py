@@ -7,7 +7,7 @@ from pathlib import Path
 from lsfa_cli.artifacts.features import open_features
 from lsfa_cli.errors import LsfaError
 from lsfa_cli.stages.costs import Cost, Sizes, sizes_of
-from lsfa_cli.stages.estimates import START_SECONDS, Estimate, estimate
+from lsfa_cli.stages.estimates import Estimate, Tally
 from lsfa_cli.stages.extract import extract
 from lsfa_cli.stages.foresee import foresee_adapt, foresee_bank, foresee_score
 from lsfa_cli.stages.making import Mode
@@ -22,12 +22,9 @@ MAP_BYTES = 300
 
 @dataclass
 class _Count:
-    """What was counted so far. seconds, memory: of extraction, which is measured. seen: pieces that were counted."""
+    """What was counted so far; extraction is measured. seen: pieces that were counted."""
 
-    cost: Cost = field(default_factory=Cost)
-    stages: int = 0
-    seconds: float = 0.0
-    memory: float = 0.0
+    tally: Tally = field(default_factory=Tally)
     sizes: dict[Path, Sizes | None] = field(default_factory=dict)
     anew: set[Path] = field(default_factory=set)
     seen: set[Path] = field(default_factory=set)
@@ -46,11 +43,8 @@ def estimate_plan(around: Around, planned: Plan, progress: Progress) -> tuple[in
         for piece in one.pieces[1:]:
             if piece.path not in count.seen and _is_missing(one, piece, count):
                 count.seen.add(piece.path)
-                count.cost += _cost(one, piece, sizes)
-                count.stages += 1
-    whole = estimate(count.cost)
-    seconds = whole.seconds + count.seconds + START_SECONDS * max(0, count.stages - 1)
-    return waiting, Estimate(seconds, max(whole.memory, count.memory))
+                count.tally.add(_cost(one, piece, sizes))
+    return waiting, count.tally.estimate()
 
 
 def _is_missing(one: Cell, piece: Piece, count: _Count) -> bool:
@@ -77,8 +71,7 @@ def _features(around: Around, one: Cell, count: _Count, progress: Progress) -> S
         with open_features(one.features) as features:
             return sizes_of(features)
     count.anew.add(one.features)
-    count.seconds += outcome.estimate.seconds
-    count.memory = max(count.memory, outcome.estimate.memory)
+    count.tally.add_measured(outcome.estimate)
     return outcome.estimate.sizes
 
 
