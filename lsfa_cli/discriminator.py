@@ -24,7 +24,7 @@ from lsfa_cli.standardisation import PatchSource
 TOUCHED_SHARE = 0.3
 """A patch is positive when more than this share of its pixels is touched; negative when none is; else left out."""
 NEGATIVES = 3
-"""Negative patches for each positive one in a batch."""
+"""Negative patches for each positive one in a batch, half of them on the part and half beside it, where both exist."""
 POOL_BYTES = 384 * 2**20
 """Memory for the patches that batches are drawn from; of more, a seeded subset of every sample's is kept."""
 
@@ -61,6 +61,10 @@ class PastedPatches(Protocol):
 
     def shares(self, index: int) -> NDArray[np.float64]:
         """(G * G,), the share of each patch's pixels that its defect touches."""
+        ...
+
+    def on_part(self, index: int) -> BoolArray:
+        """(G * G,), which patches touch the part; all, where nothing tells."""
         ...
 
 
@@ -172,35 +176,52 @@ def described(patches: PatchFeatures, statistics: ChannelStatistics) -> NDArray[
 
 
 class _Pool(NamedTuple):
-    """Patches that batches are drawn from, (n, 2 D) float16, positive and negative ones."""
+    """Patches that batches are drawn from, (n, 2 D) float16: touched by a defect, and untouched on and beside the part.
 
-    positive: NDArray[np.float16]
-    negative: NDArray[np.float16]
+    Most patches of an image lie beside the part, where no defect is ever pasted: drawn alike, a batch would teach
+    little more than where the part is.
+    """
+
+    touched: NDArray[np.float16]
+    on_part: NDArray[np.float16]
+    beside: NDArray[np.float16]
+
+    def counts(self, batch_size: int) -> tuple[int, int, int]:
+        """How many of each a batch has."""
+        touched = max(batch_size // (1 + NEGATIVES), 1)
+        negatives = touched * NEGATIVES
+        if not len(self.beside):
+            return touched, negatives, 0
+        beside = negatives // 2 if len(self.on_part) else negatives
+        return touched, negatives - beside, beside
 
 
 def _pool(pasted: PastedPatches, statistics: ChannelStatistics, options: DiscriminatorOptions) -> _Pool:
     """Patches of all pasted samples; where they are too many, as many of each sample, drawn by the seed."""
     generator = np.random.default_rng(seed_for(options.seed, "pasted patches"))
     most = max(POOL_BYTES // (2 * 2 * len(statistics.mean)) // (1 + NEGATIVES) // max(len(pasted), 1), 1)
+    limit = -(-NEGATIVES * most // 2)
     masks = shuffled_places(len(pasted), options.seed) if options.shuffled else np.arange(len(pasted))
-    found: tuple[list[NDArray[np.float16]], list[NDArray[np.float16]]] = ([], [])
+    found: tuple[list[NDArray[np.float16]], ...] = ([], [], [])
     for index in range(len(pasted)):
         patches = pasted[index]
         labels = patch_labels(pasted.shares(int(masks[index])))[patches.valid]
+        on_part = pasted.on_part(index)[patches.valid]
         values = described(patches, statistics)
-        for label, limit in ((1, most), (0, NEGATIVES * most)):
-            rows = np.flatnonzero(labels == label)
-            if len(rows) > limit:
-                rows = np.sort(generator.choice(rows, limit, replace=False))
-            found[label].append(np.clip(values[rows], -6e4, 6e4).astype(np.float16))
-    negative, positive = (np.concatenate(rows) if rows else np.zeros((0, 0), np.float16) for rows in found)
-    for what, one in (("touched", positive), ("untouched", negative)):
-        if not len(one):
+        wanted = ((labels == 1, most), ((labels == 0) & on_part, limit), ((labels == 0) & ~on_part, limit))
+        for pool, (which, highest) in zip(found, wanted, strict=True):
+            rows = np.flatnonzero(which)
+            if len(rows) > highest:
+                rows = np.sort(generator.choice(rows, highest, replace=False))
+            pool.append(np.clip(values[rows], -6e4, 6e4).astype(np.float16))
+    pool = _Pool(*(np.concatenate(rows) if rows else np.zeros((0, 0), np.float16) for rows in found))
+    for what, number in (("touched", len(pool.touched)), ("untouched", len(pool.on_part) + len(pool.beside))):
+        if not number:
             raise DataError(
                 f"no pasted sample has a patch that is {what}, so there is nothing to learn from",
                 hint="Extract more of them: lsfa extract --pasted 8.",
             )
-    return _Pool(positive, negative)
+    return pool
 
 
 def shuffled_places(count: int, seed: int) -> NDArray[np.int64]:
@@ -226,9 +247,9 @@ def train_discriminator(
 ) -> DiscriminatorResult:
     """Train a discriminator of one modality on pasted samples; `normal` are the training samples as they are.
 
-    Binary cross-entropy on batches of one positive patch to three negative ones, AdamW with a learning rate that falls
-    along a cosine. Equal seeds give equal bytes on the CPU. `on_step(step)` is called after every update. Raises
-    `DataError` when there is nothing to learn from, or the loss is not finite.
+    Binary cross-entropy on batches of one positive patch to three negative ones (see `NEGATIVES`), AdamW with a learning
+    rate that falls along a cosine. Equal seeds give equal bytes on the CPU. `on_step(step)` is called after every update.
+    Raises `DataError` when there is nothing to learn from, or the loss is not finite.
     """
     with repeatable_kernels(options.device) as repeatable:
         statistics = channel_statistics(normal, modality)
@@ -252,17 +273,14 @@ def _descend(
     drawing = np.random.default_rng(seed_for(options.seed, f"batches {modality}"))
     dropping = np.random.default_rng(seed_for(options.seed, f"dropout {modality}"))
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=1e-2, fused=True)
-    positive, negative = torch.from_numpy(pool.positive), torch.from_numpy(pool.negative)
-    positives = max(options.batch_size // (1 + NEGATIVES), 1)
-    labels = torch.zeros(positives * (1 + NEGATIVES), device=options.device)
-    labels[:positives] = 1
+    counts = pool.counts(options.batch_size)
+    drawn = [(torch.from_numpy(patches), count) for patches, count in zip(pool, counts, strict=True) if count]
+    labels = torch.zeros(sum(counts), device=options.device)
+    labels[: counts[0]] = 1
     curves = np.zeros((2, options.steps))
     for step in range(options.steps):
         optimizer.param_groups[0]["lr"] = options.learning_rate * 0.5 * (1 + np.cos(np.pi * step / options.steps))
-        rows = [
-            one[torch.from_numpy(drawing.integers(len(one), size=count))]
-            for one, count in ((positive, positives), (negative, positives * NEGATIVES))
-        ]
+        rows = [one[torch.from_numpy(drawing.integers(len(one), size=count))] for one, count in drawn]
         patches = torch.cat(rows).to(options.device).float()  # torch widens a float16 faster than NumPy
         logits = network(patches, dropping)
         loss = functional.binary_cross_entropy_with_logits(logits, labels)
@@ -307,18 +325,20 @@ def load_discriminator(
     return Discriminator(network, statistics)
 
 
-def calibrated_patches(logits: ArrayLike, valid: BoolArray, mean: float, deviation: float) -> NDArray[np.float32]:
-    """(G * G,) patch scores: the logits (n,) of the valid patches in deviations above the mean of normal ones.
+def evidence(logits: ArrayLike, valid: BoolArray, mean: float, deviation: float) -> NDArray[np.float32]:
+    """(G * G,) patch scores, log(1 + exp(z)) of z, the logits (n,) in deviations above the mean of normal patches.
 
-    Where there is no patch the score is 0, that of a normal patch. A deviation of 0 does not scale.
+    Far above the mean it is z; far below it is 0, and so it is where there is no patch: how sure the network is that
+    nothing is there says nothing about where the defect is, and beside the part it is surest. mean, deviation: of the
+    logits of normal patches on the part; a deviation of 0 does not scale.
     """
     scores = np.zeros(valid.size, dtype=np.float32)
-    scores[valid] = (np.asarray(logits, dtype=np.float64) - mean) / (deviation if deviation > 0 else 1.0)
+    scores[valid] = np.logaddexp(0, (np.asarray(logits, dtype=np.float64) - mean) / (deviation if deviation > 0 else 1))
     return scores
 
 
 def image_scores(maps: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Image scores (n,) of blurred maps (n, S, S) of calibrated patch scores: the highest value of each.
+    """Image scores (n,) of blurred maps (n, S, S) of the evidence of patches: the highest value of each.
 
     A defect touches several patches beside each other, and what a discriminator takes for one on a good part is mostly
     a single patch, which the blur of the map lowers.

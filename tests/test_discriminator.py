@@ -14,9 +14,9 @@ from lsfa_cli.discriminator import (
     ChannelStatistics,
     DiscriminatorNetwork,
     DiscriminatorOptions,
-    calibrated_patches,
     channel_statistics,
     described,
+    evidence,
     image_scores,
     load_discriminator,
     neighbourhood_means,
@@ -60,6 +60,7 @@ class Pasted:
         self, count: int = 6, *, shift: float = 4.0, touched: bool = True, untouched: bool = True, grid: int = GRID
     ) -> None:
         self._samples, self._shares = [], []
+        self.part = np.ones((grid, grid), dtype=bool)
         for seed in range(count):
             generator = np.random.default_rng(100 + seed)
             shares = np.zeros((grid, grid))
@@ -83,6 +84,9 @@ class Pasted:
 
     def shares(self, index: int) -> np.ndarray:
         return self._shares[index]
+
+    def on_part(self, index: int) -> np.ndarray:
+        return self.part.reshape(-1)
 
 
 def plain_means(one: PatchFeatures) -> np.ndarray:
@@ -204,11 +208,37 @@ def test_too_many_patches_are_drawn_from_by_the_seed(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(discriminator, "POOL_BYTES", 6 * 4 * 4 * DIMENSION * 2)
     statistics = channel_statistics(Normal(), "xyz")
     pool = discriminator._pool(Pasted(), statistics, OPTIONS)
-    assert len(pool.positive) == 6 * 2
-    assert len(pool.negative) == 6 * 2 * 3
-    assert pool.positive.nbytes + pool.negative.nbytes <= discriminator.POOL_BYTES
-    again = discriminator._pool(Pasted(), statistics, OPTIONS)
-    assert np.array_equal(pool.negative, again.negative)
+    assert [len(patches) for patches in pool] == [6 * 2, 6 * 3, 0]
+    half = Pasted()
+    half.part[:, GRID // 2 :] = False
+    pool = discriminator._pool(half, statistics, OPTIONS)
+    assert [len(patches) for patches in pool] == [6 * 2, 6 * 3, 6 * 3]
+    assert sum(patches.nbytes for patches in pool) <= discriminator.POOL_BYTES
+    again = discriminator._pool(half, statistics, OPTIONS)
+    assert all(np.array_equal(one, other) for one, other in zip(pool, again, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("on_part", "beside", "expected"), [(9, 9, (5, 8, 7)), (9, 0, (5, 15, 0)), (0, 9, (5, 0, 15)), (1, 1, (5, 8, 7))]
+)
+def test_half_of_the_untouched_patches_of_a_batch_are_on_the_part(
+    on_part: int, beside: int, expected: tuple[int, int, int]
+) -> None:
+    sizes = (4, on_part, beside)
+    assert discriminator._Pool(*(np.zeros((size, 2), dtype=np.float16) for size in sizes)).counts(21) == expected
+
+
+def test_untouched_patches_are_told_apart_by_the_part() -> None:
+    statistics = channel_statistics(Normal(), "xyz")
+    pasted = Pasted(1)
+    pasted.part[:] = False
+    pasted.part[:2] = True
+    untouched = (pasted.shares(0) == 0)[pasted[0].valid]
+    on_part = pasted.on_part(0)[pasted[0].valid]
+    values = described(pasted[0], statistics).astype(np.float16)
+    pool = discriminator._pool(pasted, statistics, OPTIONS)
+    assert np.array_equal(pool.on_part, values[untouched & on_part])
+    assert np.array_equal(pool.beside, values[untouched & ~on_part])
 
 
 def test_batches_are_one_touched_patch_to_three_untouched(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,12 +273,17 @@ def test_a_loss_that_is_not_finite_is_told() -> None:
         train_discriminator(Normal(), Pasted(), "xyz", DiscriminatorOptions(**{**vars(OPTIONS), "learning_rate": 1e30}))
 
 
-def test_calibration_by_hand() -> None:
+def test_evidence_by_hand() -> None:
     valid = np.array([True, False, True, False])
-    scores = calibrated_patches([3.0, -1.0], valid, 1.0, 2.0)
-    assert scores.tolist() == [1.0, 0.0, -1.0, 0.0]
-    assert calibrated_patches([3.0, -1.0], valid, 1.0, 0.0).tolist() == [2.0, 0.0, -2.0, 0.0]
-    assert calibrated_patches([], np.zeros(4, dtype=bool), 1.0, 2.0).tolist() == [0.0] * 4
+    scores = evidence([3.0, -1.0], valid, 1.0, 2.0)
+    assert scores == pytest.approx([np.log1p(np.e), 0, np.log1p(np.exp(-1)), 0])
+    assert evidence([3.0, -1.0], valid, 1.0, 0.0) == pytest.approx([np.log1p(np.exp(2)), 0, np.log1p(np.exp(-2)), 0])
+    assert evidence([], np.zeros(4, dtype=bool), 1.0, 2.0).tolist() == [0.0] * 4
+
+
+def test_evidence_far_from_normal_is_the_deviation_or_nothing() -> None:
+    scores = evidence([1e4, -1e4, 0.0], np.ones(3, dtype=bool), 0.0, 1.0)
+    assert scores == pytest.approx([1e4, 0.0, np.log(2)])
 
 
 def test_image_scores_are_the_highest_values_of_maps() -> None:

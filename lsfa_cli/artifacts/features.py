@@ -53,7 +53,11 @@ class SplitFeatures:
         values, grid = self._artifact.rows(f"{self._split}/xyz/values", where), self.grid(modality)
         if grid == NO_GRID:
             return PatchFeatures(values, np.ones(len(values), dtype=bool), grid)
-        return PatchFeatures(values, self._artifact.rows(f"{self._split}/xyz/valid", place), grid)
+        return PatchFeatures(values, self.scan_valid(index), grid)
+
+    def scan_valid(self, index: int) -> BoolArray:
+        """(G * G,), which patches of one sample's scan are valid, that is, touch the part."""
+        return self._artifact.rows(f"{self._split}/xyz/valid", int(self._places[index]))
 
     def counts(self, modality: Modality) -> NDArray[np.int64]:
         """How many valid patches, or groups of a cloud, each sample has."""

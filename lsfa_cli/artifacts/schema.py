@@ -164,7 +164,7 @@ BANK = Schema(
             "*/patch_statistics",
             ("2",),
             "float64",
-            "rgb_pasted, xyz_pasted: mean and deviation of a discriminator's logits of normal patches",
+            "rgb_pasted, xyz_pasted: mean and deviation of a discriminator's logits of normal patches on the part",
             False,
         ),
         DataSet("normal/names", ("n",), "text", "the normal samples of the calibration"),

@@ -68,30 +68,34 @@ class AdaptedSplit:
         adapted = self.adaptor.adapt(self.samples.patches(index, self.modality))
         if not self.foreground or self.modality != "rgb":
             return adapted
-        touched = self._touched(index, adapted.grid)
+        touched = touches_part(self.samples, index, "rgb")
         return PatchFeatures(adapted.values[touched[adapted.valid]], adapted.valid & touched, adapted.grid)
 
     def counts(self) -> NDArray[np.int64]:
         """How many patches each sample gives."""
         if self.foreground and self.modality == "rgb":
-            grid = self.samples.patches(0, "rgb").grid
-            return np.array([self._touched(index, grid).sum() for index in range(len(self))], dtype=np.int64)
+            touched = (touches_part(self.samples, index, "rgb").sum() for index in range(len(self)))
+            return np.fromiter(touched, dtype=np.int64, count=len(self))
         return self.samples.counts(self.modality)
 
-    def _touched(self, index: int, grid: int) -> BoolArray:
-        scan = self.samples.patches(index, "xyz")
-        return coarse_validity(scan.valid, scan.grid, grid)
+
+def touches_part(samples: SplitFeatures, index: int, modality: Modality) -> BoolArray:
+    """(G * G,), which patches of a modality touch the part: where the scan has patches; without a scan, all."""
+    grid = samples.grid(modality)
+    if "xyz" not in samples.modalities:
+        return np.ones(grid * grid, dtype=bool)
+    return coarse_validity(samples.scan_valid(index), samples.grid("xyz"), grid)
 
 
 def coarse_validity(valid: BoolArray, grid: int, target: int) -> BoolArray:
     """Which cells of a target x target raster share area with a valid cell of a grid x grid raster. (target**2,)."""
-    rows, columns = np.nonzero(valid.reshape(grid, grid))
-    touched = np.zeros((target, target), dtype=bool)
-    for row, column in zip(rows, columns, strict=True):
-        top, left = row * target // grid, column * target // grid
-        bottom, right = -(-(row + 1) * target // grid), -(-(column + 1) * target // grid)
-        touched[top:bottom, left:right] = True
-    return touched.reshape(-1)
+    counts = np.zeros((grid + 1, grid + 1), dtype=np.int64)  # of valid cells above and to the left
+    counts[1:, 1:] = valid.reshape(grid, grid).cumsum(axis=0).cumsum(axis=1)
+    cells = np.arange(target)
+    first, last = cells * grid // target, -(-(cells + 1) * grid // target)
+    within = counts[last][:, last] - counts[first][:, last] - counts[last][:, first] + counts[first][:, first]
+    touched: BoolArray = (within > 0).reshape(-1)
+    return touched
 
 
 def fitted_adaptors(

@@ -30,7 +30,7 @@ from lsfa_cli.discriminator import (
     ChannelStatistics,
     Discriminator,
     DiscriminatorOptions,
-    calibrated_patches,
+    evidence,
     image_scores,
     load_discriminator,
     train_discriminator,
@@ -42,7 +42,7 @@ from lsfa_cli.pasting import KINDS
 from lsfa_cli.samples import MODALITIES, BoolArray, Modality, PatchFeatures, Split
 from lsfa_cli.settings import AdaptSettings
 from lsfa_cli.source_weights import PASTED_ALONE, SourceWeights, shares
-from lsfa_cli.stages.adapted import coarse_validity
+from lsfa_cli.stages.adapted import touches_part
 from lsfa_cli.stages.progress import Advance, Progress
 from lsfa_cli.stages.recorded import device_of
 from lsfa_cli.standardisation import standardise
@@ -96,6 +96,10 @@ class PastedSplit:
     def shares(self, index: int) -> NDArray[np.float64]:
         """(G * G,), the share of each patch's pixels that the defect touches."""
         return patch_shares(self.samples.mask(self.chosen[index])[None], self.samples.grid(self.modality)).reshape(-1)
+
+    def on_part(self, index: int) -> BoolArray:
+        """(G * G,), which patches touch the part."""
+        return touches_part(self.samples, self.chosen[index], self.modality)
 
 
 def pasted_split(samples: PastedFeatures, modality: Modality, leave_out: Sequence[str] = ()) -> PastedSplit:
@@ -202,7 +206,7 @@ class Judging:
     sigma: float
 
     def judge(self, split: Split, statistics: ScoreStatistics | None, advance: Advance) -> Judged:
-        """Scores in deviations from normal patches.
+        """Scores in deviations from normal patches on the part.
 
         statistics: mean and deviation of the logits of those; None measures them on this split, of normal samples.
         """
@@ -213,27 +217,24 @@ class Judging:
     def patch_scores(
         self, samples: SplitFeatures, statistics: ScoreStatistics | None, advance: Advance
     ) -> tuple[NDArray[np.float32], ScoreStatistics]:
-        """Scores of patches (n, G * G), 0 without patch, and the statistics they rest on, as of `judge`."""
-        logits, valid = [], []
+        """Scores of patches (n, G * G), see `evidence`, and the statistics they rest on, as of `judge`."""
+        logits, valid, normal = [], [], []
         for index in range(len(samples)):
             patches = samples.patches(index, self.modality)
-            seen = self._seen(samples, index, patches)
-            logits.append(self.discriminator.logits(patches)[seen[patches.valid]])
+            found, seen = self.discriminator.logits(patches), patches.valid
+            if self.foreground or statistics is None:
+                on_part = touches_part(samples, index, self.modality)
+                normal.append(found[on_part[seen]])
+                if self.foreground:
+                    found, seen = normal[-1], seen & on_part
+            logits.append(found)
             valid.append(seen)
             advance(1)
         if statistics is None:
-            normal = np.concatenate(logits)
-            if not normal.size:
+            if not sum(map(len, normal)):
                 raise DataError(f"no normal sample has a {self.modality} patch that touches the part")
-            statistics = score_statistics(normal)
-        scores = [calibrated_patches(one, seen, *statistics) for one, seen in zip(logits, valid, strict=True)]
-        return np.stack(scores), statistics
-
-    def _seen(self, samples: SplitFeatures, index: int, patches: PatchFeatures) -> BoolArray:
-        if not self.foreground or self.modality != "rgb":
-            return patches.valid
-        scan = samples.patches(index, "xyz")
-        return patches.valid & coarse_validity(scan.valid, scan.grid, patches.grid)
+            statistics = score_statistics(np.concatenate(normal))
+        return np.stack([evidence(one, seen, *statistics) for one, seen in zip(logits, valid, strict=True)]), statistics
 
 
 def write_calibrated(

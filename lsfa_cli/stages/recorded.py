@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from lsfa_cli.errors import LsfaError, WeightsError
 from lsfa_cli.preprocessing.digests import file_digest
 from lsfa_cli.settings import WEIGHTS_FILES, AdaptSettings, ExtractSettings, content_of
-from lsfa_cli.stages.making import STAGE_VERSION
+from lsfa_cli.stages.making import DISCRIMINATOR_VERSION, STAGE_VERSION
 
 
 def device_of(choice: str) -> str:
@@ -41,6 +41,8 @@ def recorded(
         if resolved != "fp32":  # features and adaptors made before there was a choice stay up to date
             values["precision"] = resolved
     values["stage_version"] = STAGE_VERSION[stage]
+    if isinstance(settings, AdaptSettings) and settings.trains_discriminators:
+        values["discriminator_version"] = DISCRIMINATOR_VERSION
     for name in WEIGHTS_FILES:
         if values.get(name) is not None:
             values[name] = digest(_weights_file(Path(values[name])))

@@ -8,7 +8,7 @@ from lsfa_cli.maps import score_maps
 from lsfa_cli.memory_bank import MemoryBank
 from lsfa_cli.projection import repeat_index
 from lsfa_cli.samples import Modality, PatchFeatures
-from lsfa_cli.stages.adapted import AdaptedSplit, coarse_validity, score_split
+from lsfa_cli.stages.adapted import AdaptedSplit, coarse_validity, score_split, touches_part
 
 
 class Samples:
@@ -24,8 +24,16 @@ class Samples:
         valid = self._valid[index]
         if modality == "rgb":
             values = self._rgb[index]
-            return PatchFeatures(values, np.ones(len(values), dtype=bool), int(len(values) ** 0.5))
-        return PatchFeatures(np.zeros((valid.sum(), 2)), valid, int(len(valid) ** 0.5))
+            return PatchFeatures(values, np.ones(len(values), dtype=bool), self.grid("rgb"))
+        return PatchFeatures(np.zeros((valid.sum(), 2)), valid, self.grid("xyz"))
+
+    modalities = ("rgb", "xyz")
+
+    def scan_valid(self, index: int) -> np.ndarray:
+        return self._valid[index]
+
+    def grid(self, modality: Modality) -> int:
+        return int((self._rgb if modality == "rgb" else self._valid).shape[1] ** 0.5)
 
     def counts(self, modality: Modality) -> np.ndarray:
         return np.full(len(self), self._rgb.shape[1])
@@ -51,6 +59,13 @@ def raster(*cells: tuple[int, int], grid: int) -> np.ndarray:
 def test_coarse_validity(cells: list, grid: int, target: int, expected: list) -> None:
     found = coarse_validity(raster(*cells, grid=grid), grid, target)
     np.testing.assert_array_equal(found, raster(*expected, grid=target))
+
+
+def test_without_a_scan_every_patch_may_be_the_part() -> None:
+    samples = Samples(np.zeros((1, 4, 3), dtype=np.float32), np.zeros((1, 16), dtype=bool))
+    assert not touches_part(samples, 0, "rgb").any()
+    samples.modalities = ("rgb",)
+    assert touches_part(samples, 0, "rgb").tolist() == [True] * 4
 
 
 def test_foreground_keeps_the_patches_that_touch_the_part() -> None:
