@@ -247,9 +247,9 @@ def train_discriminator(
 ) -> DiscriminatorResult:
     """Train a discriminator of one modality on pasted samples; `normal` are the training samples as they are.
 
-    Binary cross-entropy on batches of one positive patch to three negative ones (see `NEGATIVES`), AdamW with a learning
-    rate that falls along a cosine. Equal seeds give equal bytes on the CPU. `on_step(step)` is called after every update.
-    Raises `DataError` when there is nothing to learn from, or the loss is not finite.
+    Binary cross-entropy on batches of one positive patch to three negative ones (see `NEGATIVES`), AdamW with a
+    learning rate that falls along a cosine. Equal seeds give equal bytes on the CPU. `on_step(step)` is called after
+    every update. Raises `DataError` when there is nothing to learn from, or the loss is not finite.
     """
     with repeatable_kernels(options.device) as repeatable:
         statistics = channel_statistics(normal, modality)
