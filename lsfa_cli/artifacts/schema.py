@@ -216,7 +216,21 @@ SCORES = Schema(
             "of each patch to its bank's nearest entry; NaN without patch",
             False,
         ),
-        DataSet("maps/*", ("n", "S", "S"), "float32", "anomaly maps: the same names as image scores", False),
+        DataSet(
+            "maps/*",
+            ("n", "S", "S"),
+            "float32",
+            "anomaly maps: the same names as image scores, but for those in mixtures",
+            False,
+        ),
+        DataSet(
+            "mixtures/*/*",
+            ("3",),
+            "float64",
+            "a map that is a weighted mean of others, by source: share, and mean and deviation of the source on normal "
+            "samples; the map is the sum of share x (source - mean) / deviation",
+            False,
+        ),
         DataSet("points/offsets", ("n+1",), "int64", "cloud i has the points from offsets[i] on", False),
         DataSet("points/defect", ("P",), "bool", "cloud: points on a defect, in the file's order", False),
         DataSet("points/xyz", ("P",), "float32", "cloud: scores of its points", False),

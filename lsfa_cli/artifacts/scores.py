@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lsfa_cli.artifacts.store import Artifact, open_artifact
+from lsfa_cli.artifacts.store import Artifact, ArtifactWriter, open_artifact
 
 FUSED = "fused"  # the name of the scores that both modalities give together
 
@@ -95,23 +95,41 @@ class Scores:
         return LazyMaps(self.artifact)
 
 
+def write_mixture(writer: ArtifactWriter, name: str, sources: Mapping[str, tuple[float, float, float]]) -> None:
+    """Say that the map `name` is a weighted mean of others: share, mean and deviation of each, see the schema.
+
+    Written out, such maps would take most of the time that scoring takes.
+    """
+    for source, numbers in sources.items():
+        writer.write(f"mixtures/{name}/{source}", numbers)
+
+
 class LazyMaps(Mapping[str, NDArray[np.float32]]):
-    """Anomaly maps by name; a map is read from the file when it is asked for."""
+    """Anomaly maps by name; a map is read from the file, or mixed from others there, when it is asked for."""
 
     def __init__(self, artifact: Artifact) -> None:
-        self._names = artifact.names("maps")
+        self._stored, self._mixed = artifact.names("maps"), artifact.names("mixtures")
         self._artifact = artifact
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
-        if name not in self._names:
+        if name in self._stored:
+            return self._artifact.read(f"maps/{name}")
+        if name not in self._mixed:
             raise KeyError(name)
-        return self._artifact.read(f"maps/{name}")
+        mixed: NDArray[np.float32] | None = None
+        for source in self._artifact.names(f"mixtures/{name}"):
+            share, mean, deviation = self._artifact.read(f"mixtures/{name}/{source}").tolist()
+            part = share * ((self._artifact.read(f"maps/{source}") - mean) / (deviation if deviation > 0 else 1.0))
+            mixed = part if mixed is None else mixed + part
+        if mixed is None:
+            raise KeyError(name)
+        return mixed
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter([*self._stored, *self._mixed])
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._stored) + len(self._mixed)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from lsfa_cli.artifacts.adaptor import (
 from lsfa_cli.artifacts.bank import write_statistics
 from lsfa_cli.artifacts.features import Features, SplitFeatures
 from lsfa_cli.artifacts.pasted import PastedFeatures, has_pasted
-from lsfa_cli.artifacts.scores import FUSED
+from lsfa_cli.artifacts.scores import FUSED, write_mixture
 from lsfa_cli.artifacts.store import Artifact, ArtifactWriter
 from lsfa_cli.catalog import lookup
 from lsfa_cli.discriminator import (
@@ -41,7 +41,7 @@ from lsfa_cli.maps import patch_shares, score_maps
 from lsfa_cli.pasting import KINDS
 from lsfa_cli.samples import MODALITIES, BoolArray, Modality, PatchFeatures, Split
 from lsfa_cli.settings import AdaptSettings
-from lsfa_cli.source_weights import PASTED_ALONE, SourceWeights, shares
+from lsfa_cli.source_weights import PASTED_ALONE, SourceWeights, shares, source_of
 from lsfa_cli.stages.adapted import touches_part
 from lsfa_cli.stages.progress import Advance, Progress
 from lsfa_cli.stages.recorded import device_of
@@ -263,19 +263,25 @@ class Combined:
     maps: dict[str, NDArray[np.float32]]
     normal: dict[str, NDArray[np.float64]]
 
-    def together(self, names: Sequence[str]) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
-        """Image scores, maps and normal image scores of some sources: means of what each is in normal deviations."""
-        image_statistics, map_statistics = (
-            {name: ScoreStatistics(*read_pair(self.bank, f"{name}/{kind}_statistics")) for name in names}
-            for kind in ("image", "map")
-        )
-        of_images, of_maps = (shares(weights, names) if weights else None for weights in self.weights)
-        image, maps, normal = ({name: found[name] for name in names} for found in (self.image, self.maps, self.normal))
-        return (
-            average(image, image_statistics, of_images),
-            average(maps, map_statistics, of_maps),
-            average(normal, image_statistics, of_images),
-        )
+    def images_together(self, names: Sequence[str]) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+        """Image scores of some sources, and those of normal samples: means of what each is in normal deviations."""
+        statistics = self._statistics(names, "image")
+        of_images = shares(self.weights.image, names)
+        image, normal = ({name: found[name] for name in names} for found in (self.image, self.normal))
+        return average(image, statistics, of_images), average(normal, statistics, of_images)
+
+    def maps_together(self, names: Sequence[str]) -> NDArray[np.floating]:
+        """The same of maps."""
+        maps = {name: self.maps[name] for name in names}
+        return average(maps, self._statistics(names, "map"), shares(self.weights.map, names))
+
+    def mixture(self, names: Sequence[str]) -> dict[str, tuple[float, float, float]]:
+        """What `maps_together` is made of, by the names that the sources' own maps are written under."""
+        statistics, of_maps = self._statistics(names, "map"), shares(self.weights.map, names)
+        return {source_of(name): (of_maps[name], *statistics[name]) for name in names}
+
+    def _statistics(self, names: Sequence[str], kind: str) -> dict[str, ScoreStatistics]:
+        return {name: ScoreStatistics(*read_pair(self.bank, f"{name}/{kind}_statistics")) for name in names}
 
 
 def write_discriminated(
@@ -301,9 +307,16 @@ def write_discriminated(
             found.image[name], found.maps[name] = judged.image, judged.maps
             found.normal[name] = found.bank.read(f"normal/image/{name}")
     for target, sources in _targets(discriminators, banks).items():
-        image, maps, written[target] = found.together(sources)
+        if len(sources) == 1:  # as it is, as those of banks are
+            image, maps, written[target] = (scores[sources[0]] for scores in (found.image, found.maps, found.normal))
+        else:
+            image, written[target] = found.images_together(sources)
+            maps = None if banks and target != FUSED else found.maps_together(sources)
         writer.write(f"image/{target}", image)
-        writer.write(f"maps/{target}", maps, compress=True)
+        if maps is None:
+            write_mixture(writer, target, found.mixture(sources))
+        else:
+            writer.write(f"maps/{target}", maps, compress=True)
     return written
 
 

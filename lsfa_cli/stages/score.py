@@ -23,7 +23,7 @@ from lsfa_cli.artifacts.adaptor import LSFA as LSFA_METHOD
 from lsfa_cli.artifacts.bank import bank_modalities, read_bank, write_normal
 from lsfa_cli.artifacts.features import Features, open_features
 from lsfa_cli.artifacts.lineage import command_for, require_made_from
-from lsfa_cli.artifacts.scores import FUSED
+from lsfa_cli.artifacts.scores import FUSED, write_mixture
 from lsfa_cli.artifacts.store import Artifact, ArtifactWriter, open_artifact
 from lsfa_cli.errors import ArtifactError, DataError
 from lsfa_cli.fusion import LinearOneClass, ScoreStatistics, average, average_raw, one_class_score
@@ -198,18 +198,21 @@ def _write_distances(
             maps[name] = score_maps(np.stack(scores.patches), size=features.image_size, sigma=sigma)
             writer.write(f"maps/{name}{alone}", maps[name], compress=True)
     normal = {name: bank.read(f"normal/image/{name}") for name in splits}
+    found = Combined(bank, settings.weights, image, maps, normal)
     normal_image: dict[str, NDArray[np.floating]] = {f"{name}{alone}": values for name, values in normal.items()}
     if BTF in splits and (told := unusual_fusion(settings)):
         progress.warn(f"BTF's scores are those of its third bank: {told} changes nothing")
     if len(modalities) == len(MODALITIES) and splits:
         images, pixels = _Fusing(settings, "image", bank), _Fusing(settings, "map", bank)
         writer.write(f"image/{FUSED}{alone}", images.fuse(image))
-        writer.write(f"maps/{FUSED}{alone}", pixels.fuse(maps), compress=True)
+        if discriminators and settings.fusion == "average":
+            write_mixture(writer, f"{FUSED}{alone}", found.mixture(list(splits)))
+        else:
+            writer.write(f"maps/{FUSED}{alone}", pixels.fuse(maps), compress=True)
         normal_image[f"{FUSED}{alone}"] = images.fuse(normal)
     if discriminators:
         if splits and settings.fusion != "average":
             progress.warn(f"--fusion {settings.fusion} is of banks alone; with discriminators scores are averaged")
-        found = Combined(bank, settings.weights, image, maps, normal)
         normal_image |= write_discriminated(writer, features, found, discriminators, progress)
     write_normal(writer, bank.text("normal/names"), normal_image)
     return f"{len(test)} samples, {method_name(features, adaptor, settings.sources)}, {' and '.join(modalities)}"

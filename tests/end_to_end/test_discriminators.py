@@ -244,15 +244,33 @@ def test_one_modality_alone(ready: Place) -> None:
 
 def test_sources_alone_are_those_of_all(ready: Place) -> None:
     stages(ready, "--objective", "pasted")
-    together = content(ready.artifact("scores"))
     stages(ready, "--objective", "pasted", variant="bank", scoring=("--sources", "bank"))
     stages(ready, "--objective", "pasted", variant="pasted", scoring=("--sources", "pasted"))
-    for variant in ("bank", "pasted"):
-        alone = content(ready.artifact("scores", variant=variant))
-        for name in ("rgb", "xyz", "fused"):
-            for kind in ("image", "maps", "normal/image"):
-                np.testing.assert_array_equal(alone[f"{kind}/{name}"], together[f"{kind}/{name}_{variant}"])
+    with open_scores(ready.artifact("scores")) as together:
+        for variant in ("bank", "pasted"):
+            with open_scores(ready.artifact("scores", variant=variant)) as alone:
+                for name in ("rgb", "xyz", "fused"):
+                    every = f"{name}_{variant}"
+                    np.testing.assert_allclose(alone.image[name], together.image[every])
+                    np.testing.assert_allclose(alone.normal_image[name], together.normal_image[every])
+                    np.testing.assert_allclose(alone.maps[name], together.maps[every], rtol=1e-4, atol=1e-4)
     assert "distances/rgb" not in content(ready.artifact("scores", variant="pasted"))
+
+
+def test_maps_that_are_means_of_others_are_mixed_when_they_are_read(ready: Place) -> None:
+    """Each of the sources and the fusion of all are in the file; the maps between them are not."""
+    stages(ready, "--objective", "pasted")
+    written = content(ready.artifact("scores"))
+    stored = {name.removeprefix("maps/") for name in written if name.startswith("maps/")}
+    mixed = {name.split("/")[1] for name in written if name.startswith("mixtures/")}
+    assert stored == {"rgb_bank", "rgb_pasted", "xyz_bank", "xyz_pasted", "fused"}
+    assert stored | mixed == NAMES
+    assert not stored & mixed
+    with open_scores(ready.artifact("scores")) as scores:
+        assert len(scores.maps) == len(NAMES)
+        assert scores.maps["rgb"].dtype == np.float32
+        with pytest.raises(KeyError, match="uff"):
+            scores.maps["uff"]
 
 
 def without_validation(parts: Path, folder: Path) -> Path:
@@ -275,7 +293,7 @@ def test_without_validation_samples_training_samples_calibrate(tmp_path: Path, p
             mean, deviation = bank.read(f"{modality}_pasted/image_statistics")
             values = bank.read(f"normal/image/{modality}_pasted")
             np.testing.assert_allclose((mean, deviation), (values.mean(), values.std()))
-            np.testing.assert_allclose(scores.normal_image[f"{modality}_pasted"], (values - mean) / deviation)
+            np.testing.assert_allclose(scores.normal_image[f"{modality}_pasted"], values)
         assert all(np.isfinite(values).all() for values in scores.image.values())
 
 
@@ -333,15 +351,13 @@ def calibrated(place: Place) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarr
     found = {}
     with open_scores(place.artifact("scores")) as scores, open_artifact(place.artifact("bank"), "bank") as bank:
         for modality in ("rgb", "xyz"):
-            image, pixels = (bank.read(f"{modality}/{kind}_statistics") for kind in ("image", "map"))
-            name = f"{modality}_bank"
-            found[name] = (
-                (scores.image[name] - image[0]) / image[1],
-                (scores.maps[name] - pixels[0]) / pixels[1],
-                (scores.normal_image[name] - image[0]) / image[1],
-            )
-            name = f"{modality}_pasted"
-            found[name] = scores.image[name], scores.maps[name], scores.normal_image[name]
+            for name, source in ((f"{modality}_bank", modality), (f"{modality}_pasted", f"{modality}_pasted")):
+                image, pixels = (bank.read(f"{source}/{kind}_statistics") for kind in ("image", "map"))
+                found[name] = (
+                    (scores.image[name] - image[0]) / image[1],
+                    (scores.maps[name] - pixels[0]) / pixels[1],
+                    (scores.normal_image[name] - image[0]) / image[1],
+                )
     return found
 
 
@@ -408,8 +424,10 @@ def test_weights_of_banks_alone(trained: Place) -> None:
         np.testing.assert_allclose(scores.image["fused"], (rgb + 3 * xyz) / 4)
         assert set(scores.image) == {"rgb", "xyz", "fused"}
     trained.lsfa("score", *CATEGORY, "--sources", "pasted", "--image-weights", "rgb_bank=1")
-    with open_scores(trained.artifact("scores")) as scores:
-        np.testing.assert_allclose(scores.image["fused"], (scores.image["rgb"] + scores.image["xyz"]) / 2)
+    with open_scores(trained.artifact("scores")) as scores, open_artifact(trained.artifact("bank"), "bank") as bank:
+        means = {name: bank.read(f"{name}_pasted/image_statistics") for name in ("rgb", "xyz")}
+        rgb, xyz = ((scores.image[name] - mean) / deviation for name, (mean, deviation) in means.items())
+        np.testing.assert_allclose(scores.image["fused"], (rgb + xyz) / 2)
 
 
 @pytest.mark.parametrize(
