@@ -209,11 +209,11 @@ def _pool(pasted: PastedPatches, statistics: ChannelStatistics, options: Discrim
         on_part = pasted.on_part(index)[patches.valid]
         values = described(patches, statistics)
         wanted = ((labels == 1, most), ((labels == 0) & on_part, limit), ((labels == 0) & ~on_part, limit))
-        for pool, (which, highest) in zip(found, wanted, strict=True):
+        for patches_of, (which, highest) in zip(found, wanted, strict=True):
             rows = np.flatnonzero(which)
             if len(rows) > highest:
                 rows = np.sort(generator.choice(rows, highest, replace=False))
-            pool.append(np.clip(values[rows], -6e4, 6e4).astype(np.float16))
+            patches_of.append(np.clip(values[rows], -6e4, 6e4).astype(np.float16))
     pool = _Pool(*(np.concatenate(rows) if rows else np.zeros((0, 0), np.float16) for rows in found))
     for what, number in (("touched", len(pool.touched)), ("untouched", len(pool.on_part) + len(pool.beside))):
         if not number:

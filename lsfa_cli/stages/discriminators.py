@@ -307,6 +307,8 @@ def write_discriminated(
             found.image[name], found.maps[name] = judged.image, judged.maps
             found.normal[name] = found.bank.read(f"normal/image/{name}")
     for target, sources in _targets(discriminators, banks).items():
+        image: NDArray[np.floating]
+        maps: NDArray[np.floating] | None
         if len(sources) == 1:  # as it is, as those of banks are
             image, maps, written[target] = (scores[sources[0]] for scores in (found.image, found.maps, found.normal))
         else:
