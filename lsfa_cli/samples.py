@@ -77,6 +77,7 @@ class PreparedSample:
     rgb: (3, size, size) float32 in [0, 1]. xyz: (3, size, size) float32, metres, 0 where invalid.
     valid, mask: (size, size). What the sample lacks is None, as in `Sample`.
     notes: what preprocessing could not do ("no plane: ..."), for the run's record.
+    rgb_fine: the image at a multiple of `size`, where it was asked for.
     """
 
     record: SampleRecord
@@ -85,6 +86,7 @@ class PreparedSample:
     valid: BoolArray | None
     mask: BoolArray | None
     notes: tuple[str, ...] = ()
+    rgb_fine: NDArray[np.float32] | None = None
 
 
 class Scan(NamedTuple):

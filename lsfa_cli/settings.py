@@ -63,6 +63,13 @@ class ExtractSettings(StageSettings):
         False, description="Average each image patch with its 3 x 3 neighbours (PatchCore does, LSFA does not)."
     )
     image_size: int = Field(224, ge=32, description="Side of the preprocessed image and cloud, pixels.")
+    rgb_fine: int = Field(
+        1,
+        ge=1,
+        le=4,
+        description="2: image features also of an image twice as wide and high, averaged to the same patches and put "
+        "beside the others, for small defects; images take five times as long. 1: of the image alone.",
+    )
     border_width: int = Field(10, ge=1, description="Width of the border that the plane is fitted to, pixels.")
     plane_sample_points: int = Field(50, ge=3, description="Points a RANSAC draw.")
     plane_draws: int = Field(1000, ge=1, description="RANSAC draws.")
@@ -122,10 +129,11 @@ class ExtractSettings(StageSettings):
     )
 
     def without_effect(self) -> set[str]:
-        """Nothing pasted is not recorded: features made when there was no choice stay up to date."""
+        """What is not asked for is not recorded: features made when there was no choice stay up to date."""
+        unused = set() if self.rgb_fine > 1 else {"rgb_fine"}
         if not self.pasted:
-            return {"pasted", "pasted_at_least"}
-        return set() if self.pasted_at_least else {"pasted_at_least"}
+            return unused | {"pasted", "pasted_at_least"}
+        return unused if self.pasted_at_least else unused | {"pasted_at_least"}
 
     def versions_each(self, training_samples: int) -> int:
         """How many pasted versions a training sample has, among so many training samples."""

@@ -74,12 +74,14 @@ def load_backbone(
     projection: "Projection" = "public",
     local_average: bool = False,
     image_size: int = 224,
+    rgb_fine: int = 1,
 ) -> "Backbone":
     """The backbone called `name`, ready to turn prepared samples into patch features.
 
     name: a name of the table, with arguments after `?`: "fpfh?orient=false", "timm:resnet18?out_indices=1,2&mean=0.5".
     weights: a file of weights, for backbones that have any. device: a torch device. grid, projection: of the 3D
     backbones (Eq. 1); image backbones keep their native grid. image_size: side of the prepared samples, pixels.
+    rgb_fine: an image backbone also takes the image of so many times that size (see `finer_images`).
 
     Raises `UnknownNameError` (backbone, model or argument), `UsageError` (a bad value), `WeightsError`,
     `MissingDependencyError`.
@@ -90,16 +92,13 @@ def load_backbone(
             f"backbone {row} works on unorganized point clouds only, and this data set has organized ones.",
             hint="Use --xyz-backbone surface, fpfh or point_mae.",
         )
-    backbone: Backbone = _build(
-        name,
-        weights,
-        device=device,
-        image_size=image_size,
-        grid=grid,
-        projection=projection,
-        local_average=local_average,
-    )
-    return backbone
+    options = {"device": device, "grid": grid, "projection": projection, "local_average": local_average}
+    backbone: Backbone = _build(name, weights, image_size=image_size, **options)
+    if rgb_fine == 1 or backbone.modality != "rgb":
+        return backbone
+    from lsfa_cli.backbones.finer_images import FinerImages
+
+    return FinerImages(backbone, _build(name, weights, image_size=image_size * rgb_fine, **options), rgb_fine)
 
 
 def load_cloud_backbone(name: str, weights: str | Path | None = None, device: str = "cpu") -> "CloudBackbone":

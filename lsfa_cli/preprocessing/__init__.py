@@ -42,6 +42,7 @@ class PreprocessOptions(Recipe):
     """The constants of METHOD 1: a data set's recipe, and what is the same for all. Widths and sizes in pixels."""
 
     image_size: int = 224
+    rgb_fine: int = 1
     border_width: int = 10
     plane_sample_points: int = 50
     plane_draws: int = 1000
@@ -65,9 +66,11 @@ def prepare(sample: Sample, options: PreprocessOptions) -> PreparedSample:
         _require_points(sample, small_valid, f"resizing to {size} pixels")
         small = resize_nearest(pad_to_square(sample.xyz, multiple), size)
         xyz = np.ascontiguousarray(np.where(small_valid[..., None], small, np.float32(0)).transpose(2, 0, 1))
+    square = None if rgb is None else pad_to_square(rgb, multiple)
     return PreparedSample(
         record=sample.record,
-        rgb=None if rgb is None else to_float(resize_rgb(pad_to_square(rgb, multiple), size).transpose(2, 0, 1)),
+        rgb=None if square is None else _resized_image(square, size),
+        rgb_fine=None if square is None or options.rgb_fine == 1 else _resized_image(square, size * options.rgb_fine),
         xyz=xyz,
         valid=small_valid,
         mask=None if sample.mask is None else resize_mask(pad_to_square(sample.mask, multiple), size),
@@ -104,6 +107,11 @@ def part_points(sample: Sample, options: PreprocessOptions) -> BoolArray:
     valid = sample.valid.copy()
     _remove_background(sample, None, sample.xyz, valid, options)
     return valid
+
+
+def _resized_image(square: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+    """(S, S, 3) to (3, size, size), in [0, 1]."""
+    return to_float(resize_rgb(square, size).transpose(2, 0, 1))
 
 
 def to_float(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -105,11 +105,13 @@ def _pack(sample: PreparedSample) -> dict[str, Any]:
     rasters = (sample.rgb, sample.valid, sample.mask)
     size = max(0 if raster is None else raster.shape[-1] for raster in rasters)
     # Which there are is written down: an entry that lost one to damage must not pass for a sample without it.
-    arrays["layout"] = np.array([size, *(raster is not None for raster in rasters)], dtype=np.int64)
-    if sample.rgb is not None:
-        arrays["rgb"] = np.rint(sample.rgb * 255).astype(np.uint8)
-        if not np.array_equal(to_float(arrays["rgb"]), sample.rgb):
-            raise ValueError(f"the prepared image of {sample.record.name} is no 8-bit image divided by 255")
+    fine_size = 0 if sample.rgb_fine is None else sample.rgb_fine.shape[-1]
+    arrays["layout"] = np.array([size, *(raster is not None for raster in rasters), fine_size], dtype=np.int64)
+    for name, image in (("rgb", sample.rgb), ("rgb_fine", sample.rgb_fine)):
+        if image is not None:
+            arrays[name] = np.rint(image * 255).astype(np.uint8)
+            if not np.array_equal(to_float(arrays[name]), image):
+                raise ValueError(f"the prepared image of {sample.record.name} is no 8-bit image divided by 255")
     if sample.xyz is not None and sample.valid is not None:
         arrays["points"] = sample.xyz[:, sample.valid]
         arrays["valid"] = np.packbits(sample.valid)
@@ -120,17 +122,19 @@ def _pack(sample: PreparedSample) -> dict[str, Any]:
 
 def _unpack(arrays: Mapping[str, NDArray[Any]], record: SampleRecord) -> PreparedSample:
     """The sample that `_pack` was given; ValueError when the arrays do not fit each other."""
-    size, has_rgb, has_xyz, has_mask = (int(value) for value in _checked(arrays["layout"], np.int64, (4,)))
-    rgb = xyz = valid = mask = None
+    size, has_rgb, has_xyz, has_mask, fine = (int(value) for value in _checked(arrays["layout"], np.int64, (5,)))
+    rgb = xyz = valid = mask = rgb_fine = None
     if has_rgb:
         rgb = to_float(_checked(arrays["rgb"], np.uint8, (3, size, size)))
+    if fine:
+        rgb_fine = to_float(_checked(arrays["rgb_fine"], np.uint8, (3, fine, fine)))
     if has_xyz:
         valid = _unpack_mask(arrays["valid"], size)
         xyz = np.zeros((3, size, size), dtype=np.float32)
         xyz[:, valid] = _checked(arrays["points"], np.float32, (3, int(valid.sum())))
     if has_mask:
         mask = _unpack_mask(arrays["mask"], size)
-    return PreparedSample(record, rgb, xyz, valid, mask, tuple(json.loads(arrays["notes"].tobytes())))
+    return PreparedSample(record, rgb, xyz, valid, mask, tuple(json.loads(arrays["notes"].tobytes())), rgb_fine)
 
 
 def _unpack_mask(bits: NDArray[Any], size: int) -> BoolArray:

@@ -116,6 +116,7 @@ def extract(
         foreseen=SampledRasters(
             records,
             settings.image_size,
+            settings.rgb_fine,
             BATCH,
             jobs,
             load=lambda: [backbone_of(modality, settings, device) for modality in modalities],
@@ -178,6 +179,7 @@ def backbone_of(modality: Modality, settings: ExtractSettings, device: str) -> B
         projection=settings.projection,
         local_average=settings.local_average,
         image_size=settings.image_size,
+        rgb_fine=settings.rgb_fine,
     )
     if backbone.modality != modality:
         kind = {"rgb": "an image", "xyz": "a 3D"}[backbone.modality]

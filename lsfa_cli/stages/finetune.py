@@ -95,6 +95,7 @@ def finetune_backbones(
             SampledRasters(
                 records,
                 extraction.image_size,
+                1,
                 BATCH,
                 jobs,
                 load=lambda: [backbone_of(modality, extraction, options.device) for modality in modalities],

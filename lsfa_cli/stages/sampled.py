@@ -14,7 +14,7 @@ from lsfa_cli.stages.estimates import START_SECONDS, Estimate, peak_so_far, time
 
 MEASURED = 4  # samples
 PREPARED_BYTES = 26  # a pixel of a prepared sample: colours, coordinates, and whether they are valid or a defect
-
+IMAGE_BYTES = 12  # of them of the colours
 
 Item = TypeVar("Item")
 
@@ -44,13 +44,15 @@ class MorePreparation(Generic[Item]):
 class SampledRasters:
     """Of images and scans on rasters.
 
-    image_size: S, pixels. batch: samples that run together. jobs: threads that read, 0 is one a processor. load: the
-    backbones. read: a sample from its raw files. products: the context that they run in. is_cached: whether a sample
-    need not be read. pasted: samples with pasted defects, where there are any.
+    image_size: S, pixels. rgb_fine: how many times as large a second image is, 1 without one. batch: samples that run
+    together. jobs: threads that read, 0 is one a processor. load: the backbones. read: a sample from its raw files.
+    products: the context that they run in. is_cached: whether a sample need not be read. pasted: samples with pasted
+    defects, where there are any.
     """
 
     records: Sequence[SampleRecord]
     image_size: int
+    rgb_fine: int
     batch: int
     jobs: int
     load: Callable[[], Sequence[Backbone]]
@@ -77,7 +79,8 @@ class SampledRasters:
         seconds += waiting * reading / len(chosen) / threads
         if self.pasted is not None:
             seconds += len(self.pasted.items) * running / len(chosen) + self.pasted.seconds(threads)
-        ahead = (3 * self.batch + threads) * PREPARED_BYTES * self.image_size**2
+        finer = IMAGE_BYTES * self.rgb_fine**2 if self.rgb_fine > 1 else 0
+        ahead = (3 * self.batch + threads) * (PREPARED_BYTES + finer) * self.image_size**2
         memory = before + self.batch / len(chosen) * (peak_so_far() - before) + ahead
         return Estimate(seconds, memory, self._sizes(backbones, features), running / len(chosen))
 

@@ -55,6 +55,17 @@ def test_second_fetch_gives_the_same_bits_without_making(tmp_path: Path, sample:
     assert cache.warnings == []
 
 
+def test_the_finer_image_is_kept_too(tmp_path: Path, sample: PreparedSample) -> None:
+    finer = prepare(part_on_background(), dataclasses.replace(OPTIONS, rgb_fine=2))
+    assert finer.rgb_fine is not None
+    cache = SampleCache(tmp_path)
+    cache.fetch(KEY, sample.record, lambda: finer)
+    found = cache.fetch(KEY, sample.record, never)
+    same_bits(found, dataclasses.replace(finer, record=sample.record))
+    assert found.rgb_fine is not None
+    assert found.rgb_fine.tobytes() == finer.rgb_fine.tobytes()
+
+
 @pytest.mark.parametrize("size", [1, 3, 32, 225])
 def test_every_size_and_every_level_survive(tmp_path: Path, sample: PreparedSample, size: int) -> None:
     random = np.random.default_rng(size)
