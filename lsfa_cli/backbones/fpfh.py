@@ -1,4 +1,4 @@
-"""Fast point feature histograms (FPFH, 33 values a point and neighbourhood) by Open3D, as BTF uses them."""
+"""Fast point feature histograms (FPFH, 33 values a point) by Open3D, as BTF uses them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,6 @@ from lsfa_cli.samples import FloatArray, Modality, PatchFeatures, PreparedSample
 
 # Two directions span a surface: fewer points have no normal.
 MINIMUM_POINTS = 3
-HISTOGRAM = 33  # values of one
 
 
 class FPFH:
@@ -43,18 +42,17 @@ class FPFH:
         normal_radius: float = argument(0.1, "Neighbourhood of a normal, metres.")
         normal_neighbors: int = argument(30, "Most neighbours of a normal.")
         feature_radius: float = argument(0.25, "Neighbourhood of a histogram, metres.")
-        feature_neighbors: tuple[int, ...] = argument(
-            (100,), "Most neighbours of a histogram; several by comma (100,400) give one histogram each, side by side."
-        )
+        feature_neighbors: int = argument(100, "Most neighbours of a histogram.")
 
         def __post_init__(self) -> None:
-            for name, least in (("normal", self.normal_neighbors), ("feature", min(self.feature_neighbors))):
+            for name, least in (("normal", self.normal_neighbors), ("feature", self.feature_neighbors)):
                 if getattr(self, f"{name}_radius") <= 0:
                     raise UsageError(f"backbone fpfh: {name}_radius must be above 0.")
                 if least < MINIMUM_POINTS:
                     raise UsageError(f"backbone fpfh: {name}_neighbors must be at least {MINIMUM_POINTS}.")
 
     modality: Modality = "xyz"
+    dimension = 33
     minimum_points = MINIMUM_POINTS
 
     def __init__(
@@ -70,7 +68,6 @@ class FPFH:
     ) -> None:
         refuse_weights("fpfh", weights)
         self.arguments = arguments
-        self.dimension = HISTOGRAM * len(arguments.feature_neighbors)
         self.grid = require_grid(grid, image_size)
         self.projection = projection
         self.identity: dict[str, IdentityValue] = {"name": "fpfh", "arguments": arguments.canonical()}
@@ -78,7 +75,7 @@ class FPFH:
         self._open3d = import_open3d("backbone fpfh", "The backbone surface needs no Open3D.")
 
     def patches(self, samples: Sequence[PreparedSample]) -> list[PatchFeatures]:
-        """Patch features (at most grid * grid, D) of each sample, D 33 a neighbourhood."""
+        """Patch features (at most grid * grid, 33) of each sample."""
         return [self._patches(sample) for sample in samples]
 
     def _patches(self, sample: PreparedSample) -> PatchFeatures:
@@ -88,7 +85,7 @@ class FPFH:
         return to_patches(features, matrix, valid, self.grid)
 
     def group_features(self, points: FloatArray) -> GroupFeatures:
-        """FPFH of an unorganized cloud (n, 3), metres: every point is a group, (n, D).
+        """FPFH of an unorganized cloud (n, 3), metres: every point is a group, (n, 33).
 
         The camera of `orient` is the origin: the middle of the template, where the cloud is registered, so that the
         same place of every part has the same sign.
@@ -98,15 +95,12 @@ class FPFH:
         return GroupFeatures(points, self.point_features(points).astype(np.float32))
 
     def point_features(self, points: FloatArray) -> NDArray[np.float64]:
-        """FPFH of raw points: (n, 3), metres, camera at the origin, to (n, D)."""
+        """FPFH of raw points: (n, 3), metres, camera at the origin, to (n, 33)."""
         geometry, registration = self._open3d.geometry, self._open3d.pipelines.registration
         cloud = geometry.PointCloud(self._open3d.utility.Vector3dVector(points.astype(np.float64)))
         wanted = self.arguments
         cloud.estimate_normals(geometry.KDTreeSearchParamHybrid(wanted.normal_radius, wanted.normal_neighbors))
         if wanted.orient:
             cloud.orient_normals_towards_camera_location(np.zeros(3))
-        histograms = []
-        for neighbors in wanted.feature_neighbors:
-            search = geometry.KDTreeSearchParamHybrid(wanted.feature_radius, neighbors)
-            histograms.append(np.array(registration.compute_fpfh_feature(cloud, search).data).T)
-        return histograms[0] if len(histograms) == 1 else np.concatenate(histograms, axis=1)
+        search = geometry.KDTreeSearchParamHybrid(wanted.feature_radius, wanted.feature_neighbors)
+        return np.array(registration.compute_fpfh_feature(cloud, search).data).T

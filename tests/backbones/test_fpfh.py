@@ -55,18 +55,6 @@ def test_patches_are_the_pooled_features_of_points(fpfh, open3d):
     np.testing.assert_allclose(features.sum(axis=1), 600, atol=1e-3)
 
 
-def test_neighbourhoods_stand_side_by_side(fpfh):
-    sample = scans.wavy_scan()
-    several = load_backbone("fpfh?feature_neighbors=100,20", image_size=48, grid=12)
-    one = load_backbone("fpfh?feature_neighbors=20", image_size=48, grid=12)
-    assert "feature_neighbors=100,20&" in several.identity["arguments"]
-    assert "feature_neighbors=100&" in fpfh.identity["arguments"]  # as when there was one alone
-    values = several.patches([sample])[0].values
-    assert values.shape[1] == several.dimension == 66
-    np.testing.assert_array_equal(values[:, :33], fpfh.patches([sample])[0].values)
-    np.testing.assert_array_equal(values[:, 33:], one.patches([sample])[0].values)
-
-
 def test_orientation_changes_the_features_and_the_identity(open3d):
     sample = scans.wavy_scan()
     oriented, plain = (load_backbone(f"fpfh?orient={flag}", image_size=48, grid=12) for flag in ("true", "false"))
@@ -116,7 +104,6 @@ def test_too_few_points_name_the_file(fpfh, count):
         ("normal_neighbors=2", "normal_neighbors must be at least 3"),
         ("feature_radius=-1", "feature_radius must be above 0"),
         ("feature_neighbors=1", "feature_neighbors must be at least 3"),
-        ("feature_neighbors=100,2", "feature_neighbors must be at least 3"),
     ],
 )
 def test_impossible_neighbourhoods_are_refused(argument, rule):
