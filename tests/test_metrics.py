@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
+from lsfa_cli import metrics
 from lsfa_cli.errors import UndefinedMetricError
 from lsfa_cli.metrics import (
     METRICS,
@@ -207,6 +208,48 @@ def test_only_the_order_of_scores_matters(
 def test_pixel_auroc_equals_scikit_learn(case: tuple[np.ndarray, np.ndarray]) -> None:
     maps, masks = case
     assert pixel_auroc(maps, masks) == pytest.approx(roc_auc_score(masks.ravel(), maps.ravel()), abs=1e-9)
+
+
+@given(
+    values=hnp.arrays(np.float32, st.integers(1, 60), elements=st.floats(-2, 2, width=16)),
+    scores=hnp.arrays(np.float32, st.integers(1, 20), elements=st.floats(-3, 3, width=16)),
+    steps=st.sampled_from([1, 2, 7, 64]),
+    scale=st.sampled_from([1.0, 1e-30, 1e30]),
+)
+def test_values_that_are_counted_are_counted_as_if_sorted(
+    values: np.ndarray, scores: np.ndarray, steps: int, scale: float
+) -> None:
+    """With few coarse steps, and parts of seven values, as well as none at all."""
+    values, scores = (values * np.float32(scale), scores * np.float32(scale))
+    ordered = np.sort(values)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, number in (("_MANY", 1), ("_STEPS", steps), ("_PART", 7)):
+            patch.setattr(metrics, name, number)
+        below, not_above = metrics._counts_below(values, scores)
+    np.testing.assert_array_equal(below, np.searchsorted(ordered, scores, side="left"))
+    np.testing.assert_array_equal(not_above, np.searchsorted(ordered, scores, side="right"))
+
+
+@pytest.mark.parametrize("odd", [np.inf, -np.inf, 1e38, 5e-45])
+def test_many_values_of_any_width_are_counted(odd: float) -> None:
+    values = np.random.default_rng(0).standard_normal(metrics._MANY).astype(np.float32)
+    values[::1000] = odd
+    scores = np.array([-np.inf, odd, 0.0, 1.0, np.inf, *values[:50]], dtype=np.float32)
+    ordered = np.sort(values)
+    below, not_above = metrics._counts_below(values, scores)
+    np.testing.assert_array_equal(below, np.searchsorted(ordered, scores, side="left"))
+    np.testing.assert_array_equal(not_above, np.searchsorted(ordered, scores, side="right"))
+
+
+@pytest.mark.parametrize("looked_at", ["low", "high"])
+@pytest.mark.parametrize("count", [1, 100, 3000, 6100])
+def test_the_highest_are_all_there_whatever_was_guessed(looked_at: str, count: int) -> None:
+    """Also where every value that the guess looks at is among the highest: then it is too high, and not used."""
+    values = np.random.default_rng(1).integers(0, 500, 6100).astype(np.float32)
+    values[:: metrics._EVERY] += 1000 if looked_at == "high" else -1000
+    found = np.sort(metrics._at_least_highest(values, count))
+    assert found.size >= count
+    np.testing.assert_array_equal(found, np.sort(values[values >= found[0]]))
 
 
 def test_infinite_scores_have_an_order() -> None:
