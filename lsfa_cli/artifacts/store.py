@@ -184,6 +184,7 @@ class Artifact:
         self.path = path
         self.schema = schema
         self._file = file
+        self._datasets: dict[str, h5py.Dataset] = {}
         self.attributes: dict[str, Any] = {name: _plain(value) for name, value in file.attrs.items()}
 
     @property
@@ -221,9 +222,12 @@ class Artifact:
 
     def dataset(self, path: str) -> h5py.Dataset:
         """The data set itself, for reading slices."""
-        if path not in self._file:
-            raise ArtifactError(f"{self.path} has no data set '{path}'")
-        return self._file[path]
+        found = self._datasets.get(path)  # to look one up takes longer than to read a few rows of it
+        if found is None:
+            if path not in self._file:
+                raise ArtifactError(f"{self.path} has no data set '{path}'")
+            found = self._datasets[path] = self._file[path]
+        return found
 
     def read(self, path: str) -> NDArray[Any]:
         """A whole data set as an array."""
