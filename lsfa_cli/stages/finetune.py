@@ -46,6 +46,11 @@ def finetune_backbones(
     Raises UsageError where nothing can be trained, DataError for raw data that is missing or cannot be used.
     """
     dataset = rasters_of(dataset)
+    if extraction.rgb_fine > 1:
+        raise UsageError(
+            f"rgb_fine = {extraction.rgb_fine}: a backbone for two sizes of image is not trained",
+            hint="Leave rgb_fine out of lsfa.toml and the environment for this.",
+        )
     options = finetuning_options(settings)
     modalities = chosen_modalities(dataset, category, settings.modality)
     records = _training_records(dataset, category, settings)

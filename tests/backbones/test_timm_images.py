@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -331,6 +332,21 @@ def test_the_local_average_is_the_mean_of_neighbours(random_weights):
     (values,) = features(plain, noise(9))
     maps = values.reshape(1, plain.grid, plain.grid, plain.dimension)
     np.testing.assert_array_equal(features(averaged, noise(9))[0], average_neighbours(maps).reshape(values.shape))
+
+
+@pytest.mark.parametrize("model", ["test_vit", "test_resnet"])
+def test_a_finer_image_lies_beside_the_other_on_the_same_patches(random_weights, model):
+    path = random_weights(model)
+    both = load_backbone(f"timm:{model}", path, image_size=SIZE, rgb_fine=2)
+    coarse, fine = (load_backbone(f"timm:{model}", path, image_size=size) for size in (SIZE, 2 * SIZE))
+    one = replace(sample(noise(3)), rgb_fine=noise(4, 2 * SIZE))
+    ((found,), (expected,), (finer,)) = (
+        backbone.patches([two]) for backbone, two in ((both, one), (coarse, one), (fine, sample(one.rgb_fine)))
+    )
+    assert fine.grid == 2 * both.grid
+    np.testing.assert_array_equal(found.values[:, : coarse.dimension], expected.values)
+    means = finer.values.reshape(both.grid, 2, both.grid, 2, -1).mean(axis=(1, 3)).reshape(both.grid**2, -1)
+    np.testing.assert_allclose(found.values[:, coarse.dimension :], means, rtol=1e-5, atol=1e-6)
 
 
 def test_mean_and_deviation_are_the_models_own_unless_given(random_weights):

@@ -123,6 +123,11 @@ def test_nothing_to_train_is_a_usage_error(place: Place) -> None:
     assert "unknown loss" in place.lsfa("finetune", *FITTING, "--losses", "L_XX", expect=2).stderr
 
 
+def test_a_backbone_for_two_sizes_of_image_is_not_trained(place: Place) -> None:
+    refused = place.lsfa("finetune", *FITTING, expect=2, LSFA_EXTRACT_RGB_FINE="2")
+    assert "rgb_fine = 2: a backbone for two sizes of image is not trained" in plain(refused.stderr)
+
+
 def test_unorganized_clouds_are_refused(place: Place, tmp_path: Path) -> None:
     write_category(tmp_path / "clouds" / "duck", train=1, test=1, kinds=("good",))
     words = ("--data", "real3d_ad", "--root", str(tmp_path / "clouds"))

@@ -49,6 +49,24 @@ def test_pasted_features_differ_from_their_originals_where_the_mask_is(extracted
             assert changed[touched].mean() > changed[~touched].mean()
 
 
+def test_a_finer_image_adds_to_the_features_of_all_samples(extracted: Place, tmp_path: Path, parts: Path) -> None:
+    place = Place(tmp_path, runner(tmp_path, parts))
+    place.lsfa("extract", "--category", "fitting", "--pasted", str(EACH), "--rgb-fine", "2")
+    with open_features(extracted.artifact("features")) as one, open_features(place.artifact("features")) as two:
+        for split in ("train", "validation", "test"):
+            before, values = (features.split(split).patches(1, "rgb").values for features in (one, two))
+            np.testing.assert_array_equal(values[:, : before.shape[1]], before)
+            assert values.shape[1] == 2 * before.shape[1]
+        assert PastedFeatures(two, "train").patches(0, "rgb").values.shape == values.shape
+        np.testing.assert_array_equal(
+            PastedFeatures(two, "train").patches(3, "xyz").values, PastedFeatures(one, "train").patches(3, "xyz").values
+        )
+    place.lsfa("adapt", "--category", "fitting", "--objective", "pasted", "--pasted-steps", "5")
+    place.lsfa("bank", "--category", "fitting")
+    place.lsfa("score", "--category", "fitting")
+    assert "up to date" in place.lsfa("score", "--category", "fitting").stderr
+
+
 def test_kinds_are_balanced(extracted: Place) -> None:
     with open_features(extracted.artifact("features")) as features:
         names = [name.rpartition("-instead-of-") for name in PastedFeatures(features, "train").names]
