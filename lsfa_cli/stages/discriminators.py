@@ -306,14 +306,16 @@ def write_discriminated(
             judged = Judging(features, modality, discriminator, foreground, sigma).judge("test", statistics, advance)
             found.image[name], found.maps[name] = judged.image, judged.maps
             found.normal[name] = found.bank.read(f"normal/image/{name}")
-    for target, sources in _targets(discriminators, banks).items():
+    targets = _targets(discriminators, banks)
+    *_, whole = targets
+    for target, sources in targets.items():
         image: NDArray[np.floating]
         maps: NDArray[np.floating] | None
         if len(sources) == 1:  # as it is, as those of banks are
             image, maps, written[target] = (scores[sources[0]] for scores in (found.image, found.maps, found.normal))
         else:
             image, written[target] = found.images_together(sources)
-            maps = None if banks and target != FUSED else found.maps_together(sources)
+            maps = None if banks and target != whole else found.maps_together(sources)
         writer.write(f"image/{target}", image)
         if maps is None:
             write_mixture(writer, target, found.mixture(sources))
@@ -323,7 +325,7 @@ def write_discriminated(
 
 
 def _targets(discriminators: Mapping[Modality, Discriminator], banks: Sequence[str]) -> dict[str, list[str]]:
-    """The scores that are written, each with the sources that it is the mean of."""
+    """The scores that are written, that of everything last, each with the sources that it is the mean of."""
     alone: dict[str, list[str]] = {modality: [f"{modality}{PASTED_ALONE}"] for modality in discriminators}
     targets: dict[str, list[str]] = {}
     if len(discriminators) == len(MODALITIES):
