@@ -2,12 +2,14 @@
 
 import functools
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-_BATCH = 32  # maps in float64 at a time
+_BATCH = 8  # maps in float64 at a time
+_BAND = 56  # pixels of a map that are computed together: few patches are near enough to have a part in them
 
 
 def score_maps(
@@ -28,11 +30,15 @@ def score_maps(
     if np.isnan(scores).any():
         raise ValueError("patch scores contain NaN")
     # Every step is linear and treats rows and columns alike, so the whole is one small matrix on either side.
-    along = _axis_matrix(grid, size, float(sigma), base_grid)
+    bands = _bands(grid, size, float(sigma), base_grid)
     maps = np.empty((len(scores), size, size), dtype=np.float32)
     for first in range(0, len(scores), _BATCH):
         rasters = scores[first : first + _BATCH].reshape(-1, grid, grid)
-        maps[first : first + _BATCH] = along @ rasters @ along.T
+        across = np.empty((len(rasters), grid, size))
+        for pixels, patches, weights in bands:
+            across[:, :, pixels] = rasters[:, :, patches] @ weights.T
+        for pixels, patches, weights in bands:
+            maps[first : first + _BATCH, pixels] = weights @ across[:, patches]
     return maps
 
 
@@ -51,7 +57,29 @@ def patch_shares(masks: NDArray[np.bool_], grid: int) -> NDArray[np.float64]:
     return (counts / np.outer(lengths, lengths)).reshape(len(masks), -1)
 
 
+class _Band(NamedTuple):
+    """What `score_maps` does along one axis for some of the pixels, from the patches that have a part in them."""
+
+    pixels: slice
+    patches: slice
+    weights: NDArray[np.float64]
+
+
 @functools.lru_cache(maxsize=16)
+def _bands(grid: int, size: int, sigma: float, base_grid: int) -> tuple[_Band, ...]:
+    """All pixels of an axis, band after band."""
+    along = _axis_matrix(grid, size, sigma, base_grid)
+    bands = []
+    for first in range(0, size, _BAND):
+        pixels = slice(first, min(first + _BAND, size))
+        used = np.flatnonzero(along[pixels].any(axis=0))
+        patches = slice(int(used[0]), int(used[-1]) + 1)
+        weights = np.ascontiguousarray(along[pixels, patches])
+        weights.setflags(write=False)
+        bands.append(_Band(pixels, patches, weights))
+    return tuple(bands)
+
+
 def _axis_matrix(grid: int, size: int, sigma: float, base_grid: int) -> NDArray[np.float64]:
     """What `score_maps` does along one axis: (size, grid), rows sum to 1."""
     target = max(grid, base_grid)
@@ -60,8 +88,7 @@ def _axis_matrix(grid: int, size: int, sigma: float, base_grid: int) -> NDArray[
     matrix = _bilinear_matrix(target, size) @ repeat
     if sigma > 0:
         matrix = ndimage.gaussian_filter1d(matrix, sigma, axis=0, mode="reflect", truncate=4.0)
-    matrix.setflags(write=False)
-    return matrix
+    return np.asarray(matrix)
 
 
 def _bilinear_matrix(source: int, target: int) -> NDArray[np.float64]:
