@@ -19,8 +19,9 @@ EXAMPLES = (
     "lsfa run --data mvtec3d --root DIR --category cookie --config tuned.toml"
 )
 
-# As many pasted versions as `lsfa run` makes; what is trained is for the candidates to say.
-_DEFAULTS = {"extract": run_defaults()["extract"]}
+# As many pasted versions as `lsfa run` makes to learn from, and more of validation samples, which are measured here.
+# What is trained is for the candidates to say.
+_DEFAULTS = {"extract": {**run_defaults()["extract"], "pasted": 4}}
 
 SpaceFile = Annotated[
     Path | None,

@@ -141,6 +141,11 @@ def best_of(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
     return {name: max(value, other[name]) for name, value in one.items()}
 
 
+def user_environment() -> dict[str, str]:
+    """The environment of a program that is run as a user runs it: Python keeps what it has compiled."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def machine() -> dict[str, Any]:
     """What the machine is, without names of hosts."""
     return {

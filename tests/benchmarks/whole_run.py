@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.measuring import machine
+from tests.benchmarks.measuring import machine, user_environment
 
 # Runs the command line with clocks around some functions, and then tells on stderr what they showed.
 _TELLING = """
@@ -140,7 +140,7 @@ def main() -> None:
 def run(command: Sequence[str]) -> dict[str, Any]:
     """One run of the program in a process of its own: seconds of the whole, of its stages and of the parts."""
     program = [sys.executable, "-c", _TELLING, json.dumps(PARTS), *command]
-    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    done = subprocess.run(program, capture_output=True, text=True, check=False, env=user_environment())
     told = [line.partition(" ")[2] for line in done.stderr.splitlines() if line.startswith("MEASURED ")]
     if done.returncode or not told:
         raise RuntimeError(f"lsfa {' '.join(command)} failed:\n{done.stderr}")

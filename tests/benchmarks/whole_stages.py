@@ -22,7 +22,7 @@ from lsfa_cli.artifacts.features import Layout, SplitWriter
 from lsfa_cli.artifacts.store import create
 from lsfa_cli.samples import Modality, PatchFeatures, SampleRecord, Split
 from lsfa_cli.settings import ExtractSettings, content_of
-from tests.benchmarks.measuring import machine
+from tests.benchmarks.measuring import machine, user_environment
 
 TRAINING, TEST = 244, 110
 SIZE = 224
@@ -143,7 +143,8 @@ def measure(name: str, arguments: Sequence[str], work: Path) -> Measured:
 
 def _told(name: str, command: Sequence[str], word: str) -> list[list[float]]:
     """The numbers of the lines that begin with a word, of what a command tells."""
-    done = subprocess.run([sys.executable, "-c", _TELLING, *command], capture_output=True, text=True, check=False)
+    program = [sys.executable, "-c", _TELLING, *command]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, env=user_environment())
     told = [[float(part) for part in line.split()[1:]] for line in done.stderr.splitlines() if line.startswith(word)]
     if done.returncode or not told:
         raise RuntimeError(f"{name} failed:\n{done.stderr}")
