@@ -196,10 +196,13 @@ def labels_of(planned: Plan, category: str) -> NDArray[np.uint8]:
 
 
 def _measured(planned: Plan) -> dict[str, dict[Key, Measured]]:
-    return {
-        variant.name: read_measured([planned.of(variant.name, category) for category in planned.categories])
-        for variant in planned.study.variant
-    }
+    """The figures of every variant; none of one without a cell, since a mean over fewer would not be comparable."""
+    found: dict[str, dict[Key, Measured]] = {}
+    for variant in planned.study.variant:
+        cells = [planned.of(variant.name, category) for category in planned.categories]
+        whole = all(len(own) == len(planned.seeds) for own in cells)
+        found[variant.name] = read_measured(cells) if whole else {}
+    return found
 
 
 def _published(study: Study) -> dict[tuple[str, str, str], tuple[float, tuple[str, ...]]]:

@@ -14,7 +14,10 @@ from PIL import Image
 from lsfa_cli.artifacts.features import open_features
 from lsfa_cli.artifacts.scores import Scores, open_scores
 from lsfa_cli.artifacts.store import open_artifact
-from lsfa_cli.stages.study_cells import _figures
+from lsfa_cli.errors import DataError
+from lsfa_cli.stages import study
+from lsfa_cli.stages.progress import Progress
+from lsfa_cli.stages.study_cells import Cell, Surroundings, _figures
 from lsfa_cli.studies import studies
 from tests.end_to_end.conftest import Place, runner
 
@@ -154,6 +157,21 @@ def test_a_cell_that_fails_does_not_stop_the_others(shared_place: Place) -> None
     assert "unknown backbone 'surfaces'" in done.stderr
     assert "| control" in done.stdout
     assert "| broken" not in done.stdout
+
+
+def test_a_variant_that_fails_with_one_seed_has_no_row(shared_place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = study.run_cell
+
+    def run_cell(around: Surroundings, one: Cell, progress: Progress, *, rerun: bool = False) -> bool:
+        if (one.variant, one.seed) == ("control", 1):
+            raise DataError("the disk is full")
+        return real(around, one, progress, rerun=rerun)
+
+    monkeypatch.setattr(study, "run_cell", run_cell)
+    done = shared_place.lsfa("study", "own.toml", "--seeds", "2", "--category", "fitting", expect=1)
+    assert "1 cells failed: fitting, control, seed 1" in " ".join(done.stderr.split())
+    assert "| none" in done.stdout
+    assert "| control" not in done.stdout
 
 
 def test_figures_of_earlier_data_do_not_stand_for_a_cell_that_fails(
