@@ -225,6 +225,7 @@ def test_interrupt_leaves_nothing_half_written(place: Place, stage: str) -> None
     before = sorted(path.name for path in (place.folder / "lsfa-work").rglob("*"))
     code = """
 import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs behind a shell's & ignores it
 from lsfa_cli.artifacts import store
 inner = store.ArtifactWriter.attribute
 def attribute(self, name, value):
