@@ -260,17 +260,6 @@ def _split_pixels(maps: NDArray[Any], defects: NDArray[np.bool_]) -> _Pixels:
     return _Pixels(normal, component[order], np.concatenate(weights)[order] / components)
 
 
-def _highest(values: NDArray[Any], count: int) -> NDArray[Any]:
-    """The `count` highest values and all that tie with the least of them, ascending. Sorts no others.
-
-    Reorders `values`, which are many.
-    """
-    rest = values.size - count
-    values.partition(rest)
-    ties = np.count_nonzero(values[:rest] == values[rest])
-    return np.concatenate([np.repeat(values[rest], ties), np.sort(values[rest:])])
-
-
 def _at_least_highest(values: NDArray[Any], count: int) -> NDArray[Any]:
     """The `count` highest values, all that tie with the least of them, and perhaps some more, in no order.
 
@@ -317,7 +306,7 @@ def _curve_at_ranks(pixels: _Pixels, thresholds: int, limit: float) -> tuple[NDA
     rate = 1.0 - (ranks + 1) / total
     used = min(int(np.count_nonzero(rate <= limit)) + 1, ranks.size)
     ranks, rate = ranks[:used], rate[:used]
-    highest = _highest(pixels.normal, total - int(ranks[-1]))
+    highest = np.sort(_at_least_highest(pixels.normal, total - int(ranks[-1])))
     below = np.concatenate([[0.0], np.cumsum(pixels.weight)])
     at_threshold = highest[highest.size - (total - ranks)]
     overlap = below[-1] - below[np.searchsorted(pixels.component, at_threshold, side="right")]

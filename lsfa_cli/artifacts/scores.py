@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +72,9 @@ class Scores:
             raise IndexError(index)
         return slice(int(self._offsets[index]), int(self._offsets[index + 1]))
 
-    @property
+    @cached_property
     def masks(self) -> NDArray[np.bool_]:
-        """The defect pixels of all samples, read when asked for."""
+        """The defect pixels of all samples, read when they are first asked for: all rows of a report need them."""
         return self.artifact.read("masks")
 
     @property
@@ -116,14 +116,16 @@ class LazyMaps(Mapping[str, NDArray[np.float32]]):
             return self._artifact.read(f"maps/{name}")
         if name not in self._mixed:
             raise KeyError(name)
-        mixed: NDArray[np.float32] | None = None
-        for source in self._artifact.names(f"mixtures/{name}"):
-            share, mean, deviation = self._artifact.read(f"mixtures/{name}/{source}").tolist()
-            part = share * ((self._artifact.read(f"maps/{source}") - mean) / (deviation if deviation > 0 else 1.0))
-            mixed = part if mixed is None else mixed + part
-        if mixed is None:
-            raise KeyError(name)
+        sources = self._artifact.names(f"mixtures/{name}")
+        mixed: NDArray[np.float32] = reduce(np.add, (self._part(name, source) for source in sources))
         return mixed
+
+    def _part(self, name: str, source: str) -> NDArray[np.float32]:
+        """What a source brings into a mixed map."""
+        share, mean, deviation = self._artifact.read(f"mixtures/{name}/{source}").tolist()
+        values: NDArray[np.float32] = self._artifact.read(f"maps/{source}")
+        part: NDArray[np.float32] = share * ((values - mean) / (deviation if deviation > 0 else 1.0))
+        return part
 
     def __iter__(self) -> Iterator[str]:
         return iter([*self._stored, *self._mixed])

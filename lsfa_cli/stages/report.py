@@ -146,7 +146,7 @@ def _measure_file(
         def measured(row: tuple[str, str]) -> list[Result]:
             return measure(scores, *row, limits, settings.aupro_thresholds)
 
-        # Most of it is sorting, which threads do side by side; each holds the maps of one row.
+        # Most of it is counting pixels, which threads do side by side; each holds the maps of one row.
         for results in read_ahead(measured, rows, min(threads_of(0), _MOST_THREADS), beyond=0):
             report.results.extend(results)
         report.remarks.extend(f"{scores.category}, {method}: {remark}" for remark in scores.remarks)
