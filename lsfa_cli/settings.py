@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lsfa_cli.errors import UsageError
+from lsfa_cli.samples import Split
 from lsfa_cli.source_weights import SourceWeights, parse_weights
 
 ModalityChoice = Literal["rgb", "xyz", "both"]
@@ -124,7 +125,7 @@ class ExtractSettings(StageSettings):
     pasted_at_least: int = Field(
         0,
         ge=0,
-        description="With --pasted, more versions of each training sample where there are few of them, so that there "
+        description="With --pasted, more versions of the training samples where there are few of them, so that there "
         "are at least so many together.",
     )
 
@@ -135,11 +136,11 @@ class ExtractSettings(StageSettings):
             return unused | {"pasted", "pasted_at_least"}
         return unused if self.pasted_at_least else unused | {"pasted_at_least"}
 
-    def versions_each(self, training_samples: int) -> int:
-        """How many pasted versions a training sample has, among so many training samples."""
-        if not self.pasted or not training_samples:
+    def versions_of(self, samples: int, split: Split) -> int:
+        """How many pasted versions so many samples of a split have together."""
+        if not self.pasted or not samples:
             return 0
-        return max(self.pasted, -(-self.pasted_at_least // training_samples))
+        return max(self.pasted * samples, self.pasted_at_least if split == "train" else 0)
 
 
 class LearningSettings(StageSettings):

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from lsfa_cli.catalog import Entry
 
-PASTING_VERSION = 1
+PASTING_VERSION = 2
 """Raise it with every change that can change a pasted sample: it is part of the keys of prepared ones."""
 
 
@@ -49,6 +49,9 @@ KINDS: dict[str, KindEntry] = {
     "stain": _kind("colour", "stain", "Oil, dirt, bleach or a tint in an irregular blob.", scan=False),
     "foreign_material": _kind(
         "colour", "foreign_material", "Opaque lumps and fibres of any colour, 0.5 to 4 mm proud."
+    ),
+    "print_fault": _kind(
+        "printing", "print_fault", "Print that is pale, smeared, doubled or out of register; stray ink.", scan=False
     ),
     "cut_and_paste": _kind("material", "cut_and_paste", "Texture and relief from elsewhere on the part."),
     "missing_piece": _kind("material", "missing_piece", "A bite out of the silhouette, the background behind it."),

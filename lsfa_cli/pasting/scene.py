@@ -11,7 +11,7 @@ from lsfa_cli.errors import DataError
 from lsfa_cli.pasting.camera import Camera, Points, camera_of
 from lsfa_cli.pasting.relief import normals, smoothed
 from lsfa_cli.preprocessing import PreprocessOptions, part_points
-from lsfa_cli.preprocessing.plane import Plane, border, fit_plane
+from lsfa_cli.preprocessing.plane import Plane, border
 from lsfa_cli.samples import BoolArray, FloatArray, Sample
 
 REFERENCE_SIZE = 0.04
@@ -28,6 +28,7 @@ _AMBIENT = 0.3  # share of light that reaches every slope
 _EXPLAINED = 0.15  # of the brightness' variance: where slopes explain less, the light's direction is unknown
 _LOWEST = 0.35  # sine of the lowest light over the image plane
 _LIGHT_SAMPLES = 4000
+_SMOOTHED = 8  # pixels: farther apart, points have nothing to do with each other's normals
 _COLOUR_DISTANCE = 24.0  # of 255, at least, between a part and a plain background
 _BORDER_SPREADS = 6.0  # and this many deviations of the background
 _PLAIN = 22.0  # of 255: a border that varies more is no plain background
@@ -116,7 +117,7 @@ def scene_of(sample: Sample, options: PreprocessOptions) -> Scene:
     """
     if sample.xyz is None or sample.valid is None:
         return _image_scene(sample)
-    points = part_points(sample, options)
+    points, plane = part_points(sample, options)
     part = _with_small_gaps(points, sample.valid)
     _require_part(sample, points)
     camera = camera_of(sample.xyz, points)
@@ -129,7 +130,7 @@ def scene_of(sample: Sample, options: PreprocessOptions) -> Scene:
         pitch=_pitch(sample, points),
         camera=camera,
         axis=axis,
-        plane=_background(sample, options),
+        plane=plane,
         light=_light(sample, points, axis),
         gaps=enclosed > _GAPS * part.sum(),
     )
@@ -203,31 +204,21 @@ def _pitch(sample: Sample, points: BoolArray) -> float:
     return median
 
 
-def _background(sample: Sample, options: PreprocessOptions) -> Plane | None:
-    """The plane that preprocessing removes."""
-    if sample.xyz is None or sample.valid is None or not options.remove_plane:
-        return None
-    on_border = border(sample.valid.shape[0], sample.valid.shape[1], options.border_width) & sample.valid
-    return fit_plane(
-        sample.xyz[on_border],
-        inlier_distance=options.plane_inlier_distance,
-        sample_points=options.plane_sample_points,
-        draws=options.plane_draws,
-        seed=options.seed,
-    )
-
-
 def _light(sample: Sample, points: BoolArray, axis: Points) -> Points:
     """The direction (3,) towards the light: where Lambert's law explains the part's brightness, as it does."""
     default: Points = np.array(_DEFAULT_LIGHT)
     if sample.xyz is None or sample.rgb is None:
         return default
-    facing = normals(smoothed(sample.xyz, points), axis)
+    # The part and as much around it as smoothing sees.
+    found = ndimage.find_objects(points.astype(np.int8))[0]
+    box = tuple(slice(max(side.start - _SMOOTHED, 0), side.stop + _SMOOTHED) for side in found)
+    points, xyz, rgb = points[box], sample.xyz[box], sample.rgb[box]
+    facing = normals(smoothed(xyz, points), axis)
     inside = ndimage.binary_erosion(points, iterations=3)
     if inside.sum() < _SMALLEST_PART:
         return default
     step = max(int(inside.sum()) // _LIGHT_SAMPLES, 1)
-    grey = sample.rgb.mean(axis=2)[inside][::step]
+    grey = rgb.mean(axis=2)[inside][::step]
     slopes = np.concatenate([facing[inside][::step], np.ones((len(grey), 1))], axis=1)
     squares = np.einsum("ij,ik->jk", slopes, slopes) + 1e-3 * len(grey) * np.diag([1.0, 1.0, 1.0, 0.0])
     factors = np.linalg.solve(squares, np.einsum("ij,i->j", slopes, grey))

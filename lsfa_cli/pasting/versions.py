@@ -68,13 +68,13 @@ class PastedVersion:
 def pasted_versions(
     reader: Reader,
     records: Sequence[SampleRecord],
-    count: int,
+    total: int,
     options: PreprocessOptions,
     *,
     kinds: Sequence[str],
     seed: int,
 ) -> list[PastedVersion]:
-    """`count` versions of each of the good samples `records`, each kind as often as the others, to within one.
+    """`total` versions of the good samples `records`: of each sample, and of each kind, equally many or one more.
 
     kinds: such as `kinds_for` gives. The order of kinds is drawn from the seed; no sample gets a kind twice before it
     has had all. options: of preprocessing, which finds the part; prepare the versions with the same. Nothing is read
@@ -94,8 +94,8 @@ def pasted_versions(
     versions = []
     for index, original in enumerate(records):
         had: Counter[str] = Counter()
-        for place in range(count):
-            kind = kinds[int(order[(index * count + place) % len(kinds)])]
+        for place in range(total * index // len(records), total * (index + 1) // len(records)):
+            kind = kinds[int(order[place % len(kinds)])]
             record = replace(original, name=f"{original.name}#{kind}-{had[kind]}", defect=kind)
             had[kind] += 1
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lsfa_cli.errors import DataError
 from lsfa_cli.preprocessing.clusters import largest_cluster
-from lsfa_cli.preprocessing.plane import border, fit_plane
+from lsfa_cli.preprocessing.plane import Plane, border, fit_plane
 from lsfa_cli.preprocessing.resize import pad_to_square, resize_mask, resize_nearest, resize_rgb
 from lsfa_cli.samples import BoolArray, PreparedSample, Sample
 
@@ -61,7 +61,7 @@ def prepare(sample: Sample, options: PreprocessOptions) -> PreparedSample:
     xyz = small_valid = None
     if sample.xyz is not None and sample.valid is not None:
         valid = sample.valid.copy()
-        notes = _remove_background(sample, rgb, sample.xyz, valid, options)
+        _, notes = _remove_background(sample, rgb, sample.xyz, valid, options)
         small_valid = resize_nearest(pad_to_square(valid, multiple), size)
         _require_points(sample, small_valid, f"resizing to {size} pixels")
         small = resize_nearest(pad_to_square(sample.xyz, multiple), size)
@@ -84,29 +84,30 @@ def _remove_background(
     xyz: NDArray[np.float32],
     valid: BoolArray,
     options: PreprocessOptions,
-) -> tuple[str, ...]:
-    """Steps 2 and 4, in place. Returns notes."""
+) -> tuple[Plane | None, tuple[str, ...]]:
+    """Steps 2 and 4, in place. Returns the plane, if one was removed, and notes."""
+    plane: Plane | None = None
     notes: tuple[str, ...] = ()
     _require_points(sample, valid, "reading it")
     if options.remove_plane:
-        notes = _remove_plane(rgb, xyz, valid, options)
+        plane, notes = _remove_plane(rgb, xyz, valid, options)
         _require_points(sample, valid, "removing the background plane")
     if options.keep_largest_cluster:
         _keep_largest_cluster(rgb, xyz, valid, options)
         _require_points(sample, valid, f"DBSCAN ({options.cluster_distance} m, {options.cluster_min_points} points)")
-    return notes
+    return plane, notes
 
 
-def part_points(sample: Sample, options: PreprocessOptions) -> BoolArray:
-    """Which points (H, W) of a raw sample preprocessing keeps: those of the part. ValueError without a scan.
+def part_points(sample: Sample, options: PreprocessOptions) -> tuple[BoolArray, Plane | None]:
+    """Which points (H, W) of a raw sample preprocessing keeps, those of the part, and the plane behind it, if any.
 
-    Raises `DataError` as `prepare` does.
+    ValueError without a scan; raises `DataError` as `prepare` does.
     """
     if sample.xyz is None or sample.valid is None:
         raise ValueError(f"{sample.record.name} has no 3D scan")
     valid = sample.valid.copy()
-    _remove_background(sample, None, sample.xyz, valid, options)
-    return valid
+    plane, _ = _remove_background(sample, None, sample.xyz, valid, options)
+    return valid, plane
 
 
 def _resized_image(square: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
@@ -121,8 +122,8 @@ def to_float(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def _remove_plane(
     rgb: NDArray[np.uint8] | None, xyz: NDArray[np.float32], valid: BoolArray, options: PreprocessOptions
-) -> tuple[str, ...]:
-    """Step 2, in place: points near the border's plane become invalid and black. Returns notes.
+) -> tuple[Plane | None, tuple[str, ...]]:
+    """Step 2, in place: points near the border's plane become invalid and black. Returns the plane and notes.
 
     Pixels that never had a point keep their colour, as published.
     """
@@ -136,12 +137,12 @@ def _remove_plane(
         seed=options.seed,
     )
     if plane is None:
-        return (f"no plane: {len(points)} valid points on the border do not determine one",)
+        return None, (f"no plane: {len(points)} valid points on the border do not determine one",)
     background = valid & (plane.distances(xyz) < options.plane_removal_distance)
     valid &= ~background
     if rgb is not None:
         rgb[background] = 0
-    return ()
+    return plane, ()
 
 
 def _keep_largest_cluster(

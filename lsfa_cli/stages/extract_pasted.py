@@ -69,11 +69,10 @@ def plan_pasted(
     chosen: dict[Split, list[SampleRecord]] = {
         split: [record for record in records if record.split == split] for split in PASTED_SPLITS
     }
-    each = dict.fromkeys(PASTED_SPLITS, settings.pasted) | {"train": settings.versions_each(len(chosen["train"]))}
     versions = {
-        split: pasted_versions(dataset, found, each[split], options, kinds=kinds, seed=settings.seed)
+        split: pasted_versions(dataset, found, total, options, kinds=kinds, seed=settings.seed)
         for split, found in chosen.items()
-        if found and each[split]
+        if (total := settings.versions_of(len(found), split))
     }
     return Pasted(kinds, versions, chosen)
 

@@ -49,7 +49,7 @@ def paste_defects(
     training = [record for record in dataset.records(category) if record.split == "train"]
     options = preprocess_options(settings, dataset.recipe(category))
     chosen = spread(training, samples)
-    versions = pasted_versions(dataset, chosen, len(wanted), options, kinds=wanted, seed=seed)
+    versions = pasted_versions(dataset, chosen, len(wanted) * len(chosen), options, kinds=wanted, seed=seed)
     rows: dict[tuple[str, str], PastedRow] = {}
     with progress.track(f"paste {category}", len(versions)) as advance:
         for version in versions:

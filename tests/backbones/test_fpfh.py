@@ -55,6 +55,18 @@ def test_patches_are_the_pooled_features_of_points(fpfh, open3d):
     np.testing.assert_allclose(features.sum(axis=1), 600, atol=1e-3)
 
 
+@pytest.mark.parametrize("size", [0.02, 0.6])
+def test_within_the_radius_and_beyond_it_histograms_are_those_of_the_plain_code(fpfh, open3d, size):
+    points = np.random.default_rng(0).normal(size=(600, 3)) * size / 6 + [0, 0, 1]
+    assert (np.linalg.norm(np.ptp(points, axis=0)) < fpfh.arguments.feature_radius) == (size < 0.1)
+    cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(points))
+    cloud.estimate_normals(open3d.geometry.KDTreeSearchParamHybrid(0.1, 30))
+    cloud.orient_normals_towards_camera_location(np.zeros(3))
+    search = open3d.geometry.KDTreeSearchParamHybrid(0.25, 100)
+    expected = np.asarray(open3d.pipelines.registration.compute_fpfh_feature(cloud, search).data).T
+    np.testing.assert_allclose(fpfh.point_features(points), expected, atol=1e-9)
+
+
 def test_orientation_changes_the_features_and_the_identity(open3d):
     sample = scans.wavy_scan()
     oriented, plain = (load_backbone(f"fpfh?orient={flag}", image_size=48, grid=12) for flag in ("true", "false"))

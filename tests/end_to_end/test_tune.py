@@ -33,7 +33,7 @@ from tests.end_to_end.conftest import Place, runner
 SPACE = """
 [groups]
 flat = ["bump", "dent", "warp", "hole", "scratch"]
-rest = ["missing_piece", "stain", "foreign_material", "cut_and_paste"]
+rest = ["missing_piece", "stain", "foreign_material", "print_fault", "cut_and_paste"]
 
 [[candidate]]
 name = "banks"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from lsfa_cli.datasets import open_dataset
 from lsfa_cli.pasting import KINDS, kinds_for
@@ -212,6 +213,25 @@ def test_a_scan_alone(kind):
     changed = (after.xyz != of.sample.xyz).any(axis=2) | (after.valid != of.sample.valid)
     assert changed.any()
     assert not (changed & ~after.mask).any()
+
+
+def test_a_print_fault_leaves_the_scan_alone():
+    of = shared_scene()
+    for seed in range(5):
+        after = pasted(of, "print_fault", seed)
+        assert np.array_equal(after.xyz, of.sample.xyz)
+        assert np.array_equal(after.valid, of.sample.valid)
+
+
+def test_on_an_even_part_print_faults_are_ink_alone():
+    textured = shared_scene()
+    even = replace(textured.sample, rgb=np.where(textured.part[..., None], np.uint8(140), textured.sample.rgb))
+    for seed in range(20):
+        after = pasted(scene_of(even, OPTIONS), "print_fault", seed)
+        change = np.abs(after.rgb[after.mask].astype(int) - 140).max(axis=1)
+        # Lines of ink: thin, and seen wherever they are.
+        assert ndimage.distance_transform_edt(after.mask).max() < 4
+        assert change.mean() > 10
 
 
 @pytest.mark.parametrize("kind", ALL)

@@ -104,5 +104,5 @@ def test_a_sample_of_nothing():
 def test_what_suits_which_data():
     assert kinds_for(image=True, scan=True) == list(KINDS)
     assert kinds_for(image=True, scan=False) == list(KINDS)
-    assert set(KINDS) - set(kinds_for(image=False, scan=True)) == {"stain"}
+    assert set(KINDS) - set(kinds_for(image=False, scan=True)) == {"stain", "print_fault"}
     assert kinds_for(image=False, scan=False) == []

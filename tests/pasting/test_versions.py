@@ -31,7 +31,7 @@ def records(count):
 
 
 def versions(count, parts=5, *, seed=0, kinds=KIND_NAMES, reader=None):
-    return pasted_versions(reader or Reader(), records(parts), count, OPTIONS, kinds=kinds, seed=seed)
+    return pasted_versions(reader or Reader(), records(parts), count * parts, OPTIONS, kinds=kinds, seed=seed)
 
 
 def test_kinds_are_balanced_and_names_are_unique():
@@ -48,6 +48,17 @@ def test_kinds_are_balanced_and_names_are_unique():
     assert set(per_sample.values()) == {1}
 
 
+@pytest.mark.parametrize("total", [0, 3, 7, 20])
+def test_a_total_is_spread_over_samples(total):
+    drawn = pasted_versions(Reader(), records(7), total, OPTIONS, kinds=KIND_NAMES, seed=0)
+    assert len(drawn) == total
+    each = Counter(version.original.name for version in drawn)
+    counts = [each[of.name] for of in records(7)]
+    assert max(counts) - min(counts) <= 1
+    kinds = Counter(version.kind for version in drawn)
+    assert total < len(KINDS) or max(kinds.values()) - min(kinds.values()) <= 1
+
+
 def test_more_versions_than_kinds_are_numbered():
     names = [version.record.name for version in versions(3, parts=1, kinds=["bump"])]
     assert names == [f"train/good/000#bump-{number}" for number in range(3)]
@@ -56,7 +67,7 @@ def test_more_versions_than_kinds_are_numbered():
 
 
 def test_the_order_is_drawn_from_the_seed():
-    first, again, other = ([v.kind for v in versions(9, parts=1, seed=seed)] for seed in (0, 0, 1))
+    first, again, other = ([v.kind for v in versions(len(KINDS), parts=1, seed=seed)] for seed in (0, 0, 1))
     assert first == again
     assert first != other
     assert sorted(first) == sorted(other)

@@ -153,16 +153,17 @@ def test_a_writer_wants_exactly_what_it_was_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("pasted_each", "at_least", "training", "expected"),
-    [(4, 400, 223, 4), (4, 400, 26, 16), (4, 400, 100, 4), (4, 400, 99, 5), (4, 0, 5, 4), (0, 400, 5, 0), (4, 9, 0, 0)],
+    [(4, 400, 223, 892), (4, 400, 26, 400), (1, 400, 223, 400), (4, 0, 5, 20), (0, 400, 5, 0), (4, 9, 0, 0)],
 )
 def test_few_training_samples_have_more_versions(pasted_each: int, at_least: int, training: int, expected: int) -> None:
     settings = ExtractSettings(pasted=pasted_each, pasted_at_least=at_least)
-    assert settings.versions_each(training) == expected
+    assert settings.versions_of(training, "train") == expected
+    assert settings.versions_of(training, "validation") == pasted_each * training
 
 
 def test_only_training_samples_have_more_versions(dataset: RasterDataset) -> None:
     planned = batches(dataset, SETTINGS.model_copy(update={"pasted_at_least": 9})).pasted
-    assert {split: len(versions) for split, versions in planned.versions.items()} == {"train": 10, "validation": 2}
+    assert {split: len(versions) for split, versions in planned.versions.items()} == {"train": 9, "validation": 2}
 
 
 def test_what_is_not_asked_for_is_not_recorded() -> None:

@@ -1,11 +1,9 @@
 """Changes of what lies on the surface: stains, and foreign material."""
 
-import colorsys
-
 import numpy as np
 
 from lsfa_cli.pasting.draft import Draft, draft_of, paint, raise_surface, scale
-from lsfa_cli.pasting.kinds.places import drawn_metres, on_part, pixels
+from lsfa_cli.pasting.kinds.places import drawn_colour, drawn_metres, exposure, on_part, pixels
 from lsfa_cli.pasting.relief import normals, smoothed
 from lsfa_cli.pasting.scene import Scene, shade
 from lsfa_cli.pasting.shapes import Field, Shape, irregular_blob, smooth_noise, smoothstep, stroke
@@ -33,9 +31,9 @@ def stain(scene: Scene, generator: np.random.Generator) -> Draft | None:
     if form == 0:  # darker, a little brownish or bluish
         target = old * generator.uniform(0.25, 0.6, 3).mean() * generator.uniform(0.85, 1.15, 3)
     elif form == 1:  # a tint: the light that it lets through
-        target = old * np.minimum(_colour(generator, float(generator.uniform(0.2, 0.8))), 1.1)
+        target = old * np.minimum(drawn_colour(generator, float(generator.uniform(0.2, 0.8))), 1.1)
     else:  # bleached, a haze of the part's own brightness
-        target = old + 0.75 * (min(1.35 * _exposure(scene), 245.0) - old)
+        target = old + 0.75 * (min(1.35 * exposure(scene), 245.0) - old)
     paint(draft, blob.window, inside, target.astype(np.float32), strength * weight)
     return draft
 
@@ -77,7 +75,7 @@ def _fibre(scene: Scene, generator: np.random.Generator) -> Shape | None:
 
 def _matter(scene: Scene, generator: np.random.Generator, shape: Shape, height: Field, rough: Field) -> Field:
     """The colours (h, w, 3) of foreign matter under the part's light, as sharp and as noisy as the image."""
-    colour = _exposure(scene) * _colour(generator, float(generator.uniform(0.0, 0.8)))
+    colour = exposure(scene) * drawn_colour(generator, float(generator.uniform(0.0, 0.8)))
     facing = normals(_base(scene, shape) - np.asarray(scene.axis, np.float32) * height[..., None], scene.axis)
     toned = colour * (1 + 0.12 * rough[..., None])
     lit = toned * (shade(facing, scene.light) / shade(-scene.axis, scene.light))[..., None]
@@ -93,16 +91,3 @@ def _base(scene: Scene, shape: Shape) -> Field:
         rows, columns = np.mgrid[shape.window].astype(np.float32) * np.float32(scene.pitch)
         return np.stack([columns, rows, np.zeros_like(rows)], axis=-1)
     return smoothed(scene.sample.xyz[shape.window], scene.points[shape.window])
-
-
-def _colour(generator: np.random.Generator, saturation: float) -> Field:
-    """A colour (3,) as factors of light: any hue, from nearly black to nearly white."""
-    value = float(generator.uniform(0.15, 1.2))
-    return np.array(colorsys.hsv_to_rgb(float(generator.random()), saturation, 1.0), np.float32) * np.float32(value)
-
-
-def _exposure(scene: Scene) -> float:
-    """How bright (of 255) something light is on this part."""
-    if scene.sample.rgb is None:
-        return 128.0
-    return float(np.clip(np.percentile(scene.sample.rgb.max(axis=2)[scene.part], 75) * 1.15, 40.0, 235.0))

@@ -1,8 +1,11 @@
-"""Draws that several kinds share: places, sizes and heights."""
+"""Draws that several kinds share: places, sizes, heights and colours."""
+
+import colorsys
 
 import numpy as np
 
 from lsfa_cli.pasting.scene import Scene
+from lsfa_cli.pasting.shapes import Field
 
 Place = tuple[int, int]
 Range = tuple[float, float]
@@ -34,3 +37,16 @@ def drawn_metres(scene: Scene, generator: np.random.Generator, millimetres: Rang
     """A length in metres between two in millimetres on a part of the reference size; small ones are as likely."""
     low, high = np.log(millimetres[0]), np.log(millimetres[1])
     return scene.metres(float(np.exp(generator.uniform(low, high))))
+
+
+def drawn_colour(generator: np.random.Generator, saturation: float) -> Field:
+    """A colour (3,) as factors of light: any hue, from nearly black to nearly white."""
+    value = float(generator.uniform(0.15, 1.2))
+    return np.array(colorsys.hsv_to_rgb(float(generator.random()), saturation, 1.0), np.float32) * np.float32(value)
+
+
+def exposure(scene: Scene) -> float:
+    """How bright (of 255) something light is on this part."""
+    if scene.sample.rgb is None:
+        return 128.0
+    return float(np.clip(np.percentile(scene.sample.rgb.max(axis=2)[scene.part], 75) * 1.15, 40.0, 235.0))
