@@ -99,9 +99,9 @@ def command(
 
     from lsfa_cli.preprocessing.cache import SampleCache
     from lsfa_cli.stages import study as stage
-    from lsfa_cli.stages.study_cells import Settings, Surroundings
-    from lsfa_cli.stages.study_estimate import estimate_plan
-    from lsfa_cli.stages.study_notes import notes as notes_of
+    from lsfa_cli.stages.studying.cells import Settings, Surroundings
+    from lsfa_cli.stages.studying.estimate import estimate_plan
+    from lsfa_cli.stages.studying.notes import notes as notes_of
     from lsfa_cli.tables.formats import FORMATS
     from lsfa_cli.tables.studies import render_study
 

@@ -115,11 +115,11 @@ def command(
     from lsfa_cli.pasting import KINDS
     from lsfa_cli.preprocessing.cache import SampleCache
     from lsfa_cli.stages import tune as stage
-    from lsfa_cli.stages.study_cells import Settings
-    from lsfa_cli.stages.tune_cells import Around
-    from lsfa_cli.stages.tune_estimate import estimate_plan
-    from lsfa_cli.stages.tune_report import Summary
-    from lsfa_cli.stages.tune_settings import require_own, write_settings
+    from lsfa_cli.stages.studying.cells import Settings
+    from lsfa_cli.stages.tuning.cells import Around
+    from lsfa_cli.stages.tuning.estimate import estimate_plan
+    from lsfa_cli.stages.tuning.report import Summary
+    from lsfa_cli.stages.tuning.settings import require_own, write_settings
     from lsfa_cli.tables.formats import FORMATS
     from lsfa_cli.tables.tuning import render_tuning
 

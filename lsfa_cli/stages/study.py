@@ -13,9 +13,9 @@ from lsfa_cli.errors import DataError, LsfaError, PartialFailureError
 from lsfa_cli.figures import Difference, differences_picture, variant_curves_picture
 from lsfa_cli.resampling import RESAMPLES, SPLITS, Resampling, interval, sign_flip_p_value
 from lsfa_cli.stages.progress import Progress, Quiet
-from lsfa_cli.stages.study_cells import Cell, Settings, Surroundings, cell, remove, run_cell
-from lsfa_cli.stages.study_choice import choose
-from lsfa_cli.stages.study_figures import Key, Measured, read_measured
+from lsfa_cli.stages.studying.cells import Cell, Settings, Surroundings, cell, remove, run_cell
+from lsfa_cli.stages.studying.choice import choose
+from lsfa_cli.stages.studying.figures import Key, Measured, read_measured
 from lsfa_cli.studies import Study
 from lsfa_cli.tables.published import ablations
 from lsfa_cli.tables.results import MODALITY_ORDER, metric_title

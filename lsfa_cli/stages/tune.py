@@ -14,8 +14,8 @@ from lsfa_cli.datasets.base import Dataset, RasterDataset
 from lsfa_cli.errors import DataError, LsfaError, PartialFailureError
 from lsfa_cli.pasting import KINDS
 from lsfa_cli.stages.progress import Progress, Quiet
-from lsfa_cli.stages.study_cells import Settings
-from lsfa_cli.stages.tune_cells import Around, Cell, Piece, Unit, cell, pieces_of, units
+from lsfa_cli.stages.studying.cells import Settings
+from lsfa_cli.stages.tuning.cells import Around, Cell, Piece, Unit, cell, pieces_of, units
 from lsfa_cli.studies.spaces import Space
 from lsfa_cli.wording import counted, duration
 

@@ -17,7 +17,7 @@ from lsfa_cli.artifacts.store import open_artifact
 from lsfa_cli.errors import DataError
 from lsfa_cli.stages import study
 from lsfa_cli.stages.progress import Progress
-from lsfa_cli.stages.study_cells import Cell, Surroundings, _figures
+from lsfa_cli.stages.studying.cells import Cell, Surroundings, _figures
 from lsfa_cli.studies import studies
 from tests.end_to_end.conftest import Place, runner
 

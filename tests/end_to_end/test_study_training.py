@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from lsfa_cli.artifacts.store import open_artifact
-from lsfa_cli.stages import study_cells
 from lsfa_cli.stages.finetune import finetune_backbones
 from lsfa_cli.stages.making import Outcome
 from lsfa_cli.stages.score import score
+from lsfa_cli.stages.studying import cells as study_cells
 from lsfa_cli.studies import studies
 from tests.datasets.real3d_trees import write_category
 from tests.end_to_end.conftest import Place, runner

@@ -18,15 +18,16 @@ from lsfa_cli.datasets.held_out import HeldOut, HoldOut
 from lsfa_cli.preprocessing.cache import SampleCache
 from lsfa_cli.samples import SampleRecord
 from lsfa_cli.settings import AdaptSettings, BankSettings, ExtractSettings, ScoreSettings
-from lsfa_cli.stages import tune, tune_cells
+from lsfa_cli.stages import tune
 from lsfa_cli.stages.adapt import adapt
 from lsfa_cli.stages.bank import bank
 from lsfa_cli.stages.extract import extract
 from lsfa_cli.stages.progress import NoProgress
 from lsfa_cli.stages.score import score
-from lsfa_cli.stages.study_cells import Settings
-from lsfa_cli.stages.tune_measure import samples_of
-from lsfa_cli.stages.tune_settings import settings_text
+from lsfa_cli.stages.studying.cells import Settings
+from lsfa_cli.stages.tuning import cells as tune_cells
+from lsfa_cli.stages.tuning.measure import samples_of
+from lsfa_cli.stages.tuning.settings import settings_text
 from lsfa_cli.studies.spaces import Space, load_space
 from tests.end_to_end.conftest import Place, runner
 

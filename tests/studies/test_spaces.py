@@ -7,7 +7,7 @@ import pytest
 from lsfa_cli.errors import DataError
 from lsfa_cli.pasting import KINDS
 from lsfa_cli.settings import AdaptSettings, BankSettings, ExtractSettings, ScoreSettings
-from lsfa_cli.stages.study_cells import Settings
+from lsfa_cli.stages.studying.cells import Settings
 from lsfa_cli.studies.spaces import default_text, load_space
 
 BASE = Settings(ExtractSettings(pasted=4), AdaptSettings(), BankSettings(), ScoreSettings())

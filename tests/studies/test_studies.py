@@ -8,7 +8,7 @@ import pytest
 from lsfa_cli.errors import DataError, UnknownNameError
 from lsfa_cli.pasting import KINDS
 from lsfa_cli.settings import AdaptSettings, BankSettings, ExtractSettings, FinetuneSettings, ScoreSettings
-from lsfa_cli.stages.study_cells import Settings
+from lsfa_cli.stages.studying.cells import Settings
 from lsfa_cli.studies import load_study, parse_study, studies
 from lsfa_cli.tables.published import ablations
 

@@ -5,7 +5,7 @@ import pytest
 
 from lsfa_cli.metrics import aupro, image_auroc
 from lsfa_cli.resampling import Resampling
-from lsfa_cli.stages.tune_weights import _Group, _Weighing
+from lsfa_cli.stages.tuning.weights import _Group, _Weighing
 
 COUNT, SIDE = 6, 16
 

@@ -5,8 +5,8 @@ import pytest
 
 from lsfa_cli.errors import DataError
 from lsfa_cli.resampling import Halves, image_auroc_sums
-from lsfa_cli.stages.study_choice import choose
-from lsfa_cli.stages.study_figures import Measured
+from lsfa_cli.stages.studying.choice import choose
+from lsfa_cli.stages.studying.figures import Measured
 
 LABELS = np.array([0] * 11 + [1] * 14)
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from lsfa_cli import __version__
 from lsfa_cli.resampling import CONFIDENCE, RESAMPLES
 from lsfa_cli.stages.progress import Progress
-from lsfa_cli.stages.study_cells import Settings
+from lsfa_cli.stages.studying.cells import Settings
 from lsfa_cli.stages.tune import Plan, Progressed
-from lsfa_cli.stages.tune_cells import Around, cell
-from lsfa_cli.stages.tune_rank import Ranking, compared
-from lsfa_cli.stages.tune_settings import settings_text
-from lsfa_cli.stages.tune_weights import choose_weights, weighable
+from lsfa_cli.stages.tuning.cells import Around, cell
+from lsfa_cli.stages.tuning.rank import Ranking, compared
+from lsfa_cli.stages.tuning.settings import settings_text
+from lsfa_cli.stages.tuning.weights import choose_weights, weighable
 from lsfa_cli.studies import StudyVariant
 from lsfa_cli.tables.tuning import Tuned, WeightRow
 from lsfa_cli.wording import counted

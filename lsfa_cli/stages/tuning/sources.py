@@ -26,7 +26,7 @@ from lsfa_cli.stages.bank import bank
 from lsfa_cli.stages.discriminators import Judging, fitted_discriminators
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.recorded import device_of, recorded
-from lsfa_cli.stages.study_cells import remove
+from lsfa_cli.stages.studying.cells import remove
 from lsfa_cli.stages.third_bank import bank_splits
 
 JUDGED_VERSION = 1

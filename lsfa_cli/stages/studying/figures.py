@@ -10,7 +10,7 @@ from lsfa_cli.artifacts.figures import figure_names, read_figure
 from lsfa_cli.artifacts.store import Artifact, open_artifact
 from lsfa_cli.resampling import Auroc, Figure, MeanRatio, RegionOverlap
 from lsfa_cli.stages.report import PUBLISHED_LIMIT
-from lsfa_cli.stages.study_cells import Cell
+from lsfa_cli.stages.studying.cells import Cell
 
 Key = tuple[str, str]
 """Modality and metric."""

@@ -24,9 +24,9 @@ from lsfa_cli.stages.extract import extract
 from lsfa_cli.stages.making import Mode
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.recorded import device_of, recorded
-from lsfa_cli.stages.study_cells import Settings
-from lsfa_cli.stages.tune_measure import Judgements, Measuring, write_figures
-from lsfa_cli.stages.tune_sources import (
+from lsfa_cli.stages.studying.cells import Settings
+from lsfa_cli.stages.tuning.measure import Judgements, Measuring, write_figures
+from lsfa_cli.stages.tuning.sources import (
     adaptor_settings,
     bank_part,
     discriminator_settings,

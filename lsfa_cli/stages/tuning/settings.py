@@ -10,7 +10,7 @@ from lsfa_cli import __version__
 from lsfa_cli.artifacts.files import write_text
 from lsfa_cli.errors import UsageError
 from lsfa_cli.settings import AdaptSettings, StageSettings
-from lsfa_cli.stages.study_cells import Settings
+from lsfa_cli.stages.studying.cells import Settings
 
 _MARK = "Chosen by lsfa tune"
 # What is told though it is the stage's default: it was chosen, and a command may have another default.

@@ -15,11 +15,11 @@ from lsfa_cli.errors import DataError, LsfaError
 from lsfa_cli.resampling import image_auroc_sums
 from lsfa_cli.settings import AdaptSettings, BankSettings, ExtractSettings, ScoreSettings
 from lsfa_cli.stages.progress import NoProgress, Progress
-from lsfa_cli.stages.study_cells import Settings
+from lsfa_cli.stages.studying.cells import Settings
 from lsfa_cli.stages.tune import Budget, Plan, Progressed, run_plan
-from lsfa_cli.stages.tune_cells import Cell, Piece, Unit, What
-from lsfa_cli.stages.tune_measure import Judgements
-from lsfa_cli.stages.tune_rank import Ranking, compared
+from lsfa_cli.stages.tuning.cells import Cell, Piece, Unit, What
+from lsfa_cli.stages.tuning.measure import Judgements
+from lsfa_cli.stages.tuning.rank import Ranking, compared
 from lsfa_cli.studies.spaces import Space
 from tests.datasets.trees import write_category
 

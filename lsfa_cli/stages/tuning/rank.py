@@ -14,8 +14,8 @@ from lsfa_cli.errors import LsfaError
 from lsfa_cli.resampling import RESAMPLES, Auroc, Figure, RegionOverlap, Resampling, interval
 from lsfa_cli.stages.report import PUBLISHED_LIMIT
 from lsfa_cli.stages.tune import Plan, Progressed
-from lsfa_cli.stages.tune_cells import Cell, Unit
-from lsfa_cli.stages.tune_measure import AUPRO, METRICS
+from lsfa_cli.stages.tuning.cells import Cell, Unit
+from lsfa_cli.stages.tuning.measure import AUPRO, METRICS
 from lsfa_cli.tables.results import metric_title
 from lsfa_cli.tables.studies import Estimate
 from lsfa_cli.tables.tuning import RankedRow

@@ -19,8 +19,8 @@ from lsfa_cli.resampling import Figure, Resampling, aupro_sums, image_auroc_sums
 from lsfa_cli.samples import BoolArray
 from lsfa_cli.source_weights import shares, source_of, weights_text
 from lsfa_cli.stages.progress import Progress
-from lsfa_cli.stages.tune_cells import Cell
-from lsfa_cli.stages.tune_measure import AUPRO, I_AUROC, SourceScores, samples_of
+from lsfa_cli.stages.tuning.cells import Cell
+from lsfa_cli.stages.tuning.measure import AUPRO, I_AUROC, SourceScores, samples_of
 from lsfa_cli.tables.tuning import WeightRow
 
 COARSE = 56

@@ -9,7 +9,7 @@ from lsfa_cli.artifacts.store import open_artifact
 from lsfa_cli.resampling import CONFIDENCE, RESAMPLES
 from lsfa_cli.settings import WEIGHTS_FILES
 from lsfa_cli.stages.study import Plan, labels_of
-from lsfa_cli.stages.study_cells import Cell
+from lsfa_cli.stages.studying.cells import Cell
 from lsfa_cli.tables.studies import StudyRow
 from lsfa_cli.wording import counted
 

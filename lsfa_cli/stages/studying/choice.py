@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from lsfa_cli.errors import DataError
 from lsfa_cli.resampling import Halves
-from lsfa_cli.stages.study_figures import Key, Measured
+from lsfa_cli.stages.studying.figures import Key, Measured
 from lsfa_cli.tables.results import MODALITY_ORDER, metric_title
 from lsfa_cli.tables.studies import Estimate
 

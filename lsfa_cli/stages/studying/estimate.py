@@ -16,7 +16,7 @@ from lsfa_cli.stages.foresee import foresee_adapt, foresee_bank, foresee_score
 from lsfa_cli.stages.making import Mode, Outcome
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.study import Plan
-from lsfa_cli.stages.study_cells import Cell, Surroundings, is_measured
+from lsfa_cli.stages.studying.cells import Cell, Surroundings, is_measured
 
 
 @dataclass

@@ -13,8 +13,8 @@ from lsfa_cli.stages.foresee import foresee_adapt, foresee_bank, foresee_score
 from lsfa_cli.stages.making import Mode
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.tune import Plan
-from lsfa_cli.stages.tune_cells import Around, Cell, Piece
-from lsfa_cli.stages.tune_sources import adaptor_settings, discriminator_settings
+from lsfa_cli.stages.tuning.cells import Around, Cell, Piece
+from lsfa_cli.stages.tuning.sources import adaptor_settings, discriminator_settings
 
 MAP_BYTES = 300
 """Bytes moved a pixel and source to blur a map, add it to others and sum it up for AUPRO: about 15 ms of 224 x 224."""

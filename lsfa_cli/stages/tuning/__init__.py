@@ -1,0 +1,1 @@
+"""What `tune` is made of: its cells, what is measured in them, the ranking and the report."""
