@@ -20,7 +20,7 @@ from lsfa_cli.artifacts.figures import write_figure
 from lsfa_cli.artifacts.lineage import why_outdated
 from lsfa_cli.artifacts.scores import Scores, open_scores
 from lsfa_cli.artifacts.store import ArtifactWriter, canonical_json, create, open_artifact
-from lsfa_cli.datasets.base import Dataset
+from lsfa_cli.datasets.base import CloudDataset, Dataset, RasterDataset
 from lsfa_cli.errors import DataError, UndefinedMetricError
 from lsfa_cli.maps import patch_shares
 from lsfa_cli.metrics import aupro, image_auroc, pixel_auroc
@@ -46,6 +46,7 @@ from lsfa_cli.settings import (
 from lsfa_cli.stages.adapt import adapt
 from lsfa_cli.stages.bank import bank
 from lsfa_cli.stages.extract import extract, preprocess_options, recorded_extraction
+from lsfa_cli.stages.extract_pasted import refuse_pasted_clouds
 from lsfa_cli.stages.finetune import finetune_backbones, rasters_of
 from lsfa_cli.stages.places import places
 from lsfa_cli.stages.progress import Progress
@@ -75,7 +76,7 @@ class Settings:
     finetune: FinetuneSettings | None = None
 
     def of(self, variant: StudyVariant, seed: int) -> "Settings":
-        """These with what a variant changes, and a seed for everything but extraction, which has no random choices.
+        """These with what a variant changes, and a seed for all that is drawn: of extraction, which defects are pasted.
 
         Raises DataError for a value that its setting does not take.
         """
@@ -83,9 +84,10 @@ class Settings:
         def seeded(stage: str, settings: Any) -> Any:
             return _changed(settings, {**variant.changes(stage), "seed": seed}, variant.name)
 
+        extracted = _changed(self.extract, variant.extract, variant.name)
         adapted = seeded("adapt", self.adapt or AdaptSettings())
         return Settings(
-            _changed(self.extract, variant.extract, variant.name),
+            extracted.model_copy(update={"seed": seed}) if extracted.pasted else extracted,
             adapted if variant.adaptor else None,
             seeded("bank", self.bank),
             seeded("score", self.score),
@@ -116,8 +118,8 @@ class Surroundings:
 class Cell:
     """One cell, where its figures are, and the files that it may have in common with other cells.
 
-    features: those of all cells unless a variant extracts otherwise or trains the backbones. adaptor: one for all cells
-    that train alike. finetuned: what training changed in the backbones. None for none.
+    features: those of all cells unless a variant extracts otherwise, pastes defects or trains the backbones. adaptor:
+    one for all cells that train alike. finetuned: what training changed in the backbones. None for none.
     """
 
     variant: str
@@ -135,10 +137,15 @@ class Cell:
         return self.folder / "figures.h5"
 
     @property
+    def of_one_seed(self) -> bool:
+        """Whether the features are those of one seed: of backbones trained with it, or of defects drawn by it."""
+        return self.finetuned is not None or bool(self.settings.extract.pasted)
+
+    @property
     def passing(self) -> tuple[Path, ...]:
-        """What goes after the last cell that needs it: features of trained backbones are of one seed, and large."""
-        of_backbones = () if self.finetuned is None else (self.features, self.finetuned)
-        return (*of_backbones, *(() if self.adaptor is None else (self.adaptor,)))
+        """What goes after the last cell that needs it: features of one seed, which are large, and what was trained."""
+        files = (self.features if self.of_one_seed else None, self.finetuned, self.adaptor)
+        return tuple(file for file in files if file is not None)
 
 
 def cell(around: Surroundings, category: str, variant: StudyVariant, seed: int, base: Settings) -> Cell:
@@ -154,7 +161,7 @@ def cell(around: Surroundings, category: str, variant: StudyVariant, seed: int, 
     finetuned = None if settings.finetune is None else shared("finetuned", "extract", "finetune")
     if finetuned is not None:
         features = shared("features", "extract", "finetune")
-    elif settings.extract != base.extract:
+    elif settings.extract != base.extract or settings.extract.pasted:
         features = folder / f"features-{_name(content_of(settings.extract))}" / "features.h5"
     else:
         features = places(around.work, around.dataset.name, category).features
@@ -172,7 +179,7 @@ def run_cell(around: Surroundings, one: Cell, progress: Progress, *, rerun: bool
 
     A cell that was killed goes on with its finished stages. What other cells may need stays (`Cell.passing`).
     """
-    if one.finetuned is None:
+    if not one.of_one_seed:
         _extract(around, one, progress)  # its figures are compared with the features
     settings, inputs = _made_from(around, one)
     if not rerun and why_outdated(one.figures, "figures", settings=settings, inputs=inputs) is None:
@@ -188,6 +195,7 @@ def run_cell(around: Surroundings, one: Cell, progress: Progress, *, rerun: bool
             jobs=around.jobs,
             progress=progress,
         )
+    if one.of_one_seed:
         _extract(around, one, progress)
     bank_file, scores = (one.folder / f"{name}.h5" for name in ("bank", "scores"))
     if one.settings.adapt is not None and one.adaptor is not None:
@@ -226,16 +234,23 @@ def is_measured(around: Surroundings, one: Cell) -> bool:
 def _made_from(around: Surroundings, one: Cell) -> tuple[dict[str, Any], dict[str, str]]:
     """The settings and the inputs that the figures of a cell record.
 
-    Features of trained backbones do not stay, so that samples and settings of the extraction take their place.
+    Features of one seed do not stay, so that samples and settings of the extraction take their place.
     """
     settings = _recorded(one.settings)
-    if one.finetuned is None:
+    if not one.of_one_seed:
         with open_features(one.features) as opened:
             return settings, {"features": opened.artifact.content_hash}
-    dataset, extraction, digest = rasters_of(around.dataset), one.settings.extract, around.cache.digests.digest
+    dataset, extraction, digest = _rasters_of(around, one), one.settings.extract, around.cache.digests.digest
     options = preprocess_options(extraction, dataset.recipe(one.category))
     settings["extract"] = recorded_extraction(extraction, options, device_of(extraction.device), digest)
     return settings, {"dataset": dataset_digest(dataset.records(one.category), digest)}
+
+
+def _rasters_of(around: Surroundings, one: Cell) -> RasterDataset:
+    """The data set, which is one of pixels. Raises `LsfaError` when it has none to paste into or to train on."""
+    if isinstance(around.dataset, CloudDataset):
+        refuse_pasted_clouds(around.dataset, one.settings.extract)
+    return rasters_of(around.dataset)
 
 
 def remove(path: Path) -> None:

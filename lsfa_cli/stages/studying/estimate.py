@@ -41,7 +41,7 @@ def estimate_plan(
     """How many cells are to be measured, and what that takes. Where extraction fails there is a warning instead."""
     count, waiting = _Count(), 0
     for one in planned.cells:
-        if one.finetuned is not None and not rerun and _is_there(around, one):
+        if one.of_one_seed and not rerun and _is_there(around, one):
             continue
         if one.features not in count.sizes:
             features_of = _features if one.finetuned is None else _trained_features
@@ -55,7 +55,7 @@ def estimate_plan(
 
 
 def _is_there(around: Surroundings, one: Cell) -> bool:
-    """Whether a cell of trained backbones is measured: its features need not be there for that."""
+    """Whether a cell whose features do not stay is measured."""
     try:
         return is_measured(around, one)
     except LsfaError:  # which the estimate of its training meets again, and tells
