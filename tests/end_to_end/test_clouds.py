@@ -122,3 +122,9 @@ def test_defects_are_not_pasted_into_clouds(folder: Path) -> None:
         refused.stderr.split()
     )
     assert "Leave --objective out" in refused.stderr
+
+
+def test_a_study_of_pasted_defects_says_that_clouds_have_none(folder: Path) -> None:
+    told = " ".join(at(folder)("study", "pasted", "--seeds", "1", expect=3).stderr.split())
+    assert "unorganized clouds, without pixels to paste defects into" in told
+    assert "training through the backbone" not in told

@@ -104,6 +104,44 @@ def test_a_study_goes_on_where_it_was(shared_place: Place) -> None:
     assert len(list(shared_place.folder.glob("lsfa-work/synthetic/cover/study/*/scores.h5"))) == 4
 
 
+PASTED = """
+question = "Does it depend on the defects that are drawn?"
+baseline = "none"
+
+[[variant]]
+name = "none"
+adaptor = false
+extract = { pasted = 2 }
+
+[[variant]]
+name = "pasted"
+extract = { pasted = 2 }
+adapt = { objective = "pasted", pasted_steps = 0 }
+score = { sources = "pasted" }
+"""
+
+
+def test_each_seed_has_pasted_defects_of_its_own_which_do_not_stay(place: Place) -> None:
+    (place.folder / "pasted.toml").write_text(PASTED)
+    words = ("study", "pasted.toml", "--category", "cover", "--seeds", "2")
+    first = place.lsfa(*words)
+    study_folder = place.folder / "lsfa-work/synthetic/cover/study"
+    assert not list(study_folder.glob("features-*"))
+    assert len(list(study_folder.glob("*/figures.h5"))) == 4
+    again = place.lsfa(*words)
+    assert "0 cells measured, 4 were there" in again.stderr
+    assert again.stdout == first.stdout
+    kept = place.lsfa(*words, "--keep", "--rerun")
+    assert kept.stdout == first.stdout
+    seeds, defects = [], []
+    for path in study_folder.glob("features-*/features.h5"):
+        with open_artifact(path, "features") as artifact:
+            seeds.append(artifact.settings["seed"])
+            defects.append(artifact.read("pasted/train/masks").sum())
+    assert sorted(seeds) == [0, 1]
+    assert defects[0] != defects[1]
+
+
 def test_equal_seeds_give_equal_tables_and_pictures(shared_place: Place, tmp_path: Path, parts: Path) -> None:
     other = Place(tmp_path, runner(tmp_path, parts))
     for name in ("own.toml", "lsfa.toml"):

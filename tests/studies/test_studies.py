@@ -122,6 +122,13 @@ def test_pasted_defects_have_their_controls_and_every_kind_is_left_out_once() ->
     assert sorted(left_out) == sorted(KINDS)
 
 
+def test_seeds_draw_the_pasted_defects_and_nothing_else_of_extraction() -> None:
+    pasted = load_study("pasted").variant[0]
+    assert [BASE.of(pasted, seed=seed).extract.seed for seed in (0, 1, 4)] == [0, 1, 4]
+    plain = load_study("components").variant
+    assert {BASE.of(variant, seed=3).extract.seed for variant in plain} == {BASE.extract.seed}
+
+
 def test_the_methods_are_compared_with_patchcore() -> None:
     study = load_study("methods")
     made = {variant.name: BASE.of(variant, seed=0) for variant in study.variant}
