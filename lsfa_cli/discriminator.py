@@ -21,8 +21,10 @@ from lsfa_cli.repeatable import NOT_REPEATABLE, draw_uniform, repeatable_kernels
 from lsfa_cli.samples import BoolArray, Modality, PatchFeatures
 from lsfa_cli.standardisation import PatchSource
 
+TOUCHED_PIXELS = 5
 TOUCHED_SHARE = 0.3
-"""A patch is positive when more than this share of its pixels is touched; negative when none is; else left out."""
+"""A patch is positive when so many of its pixels are touched, or of a small one this share; negative when none is; the
+others are left out. In pixels, because a scratch that a patch of 4 x 4 shows as well shows in one of 8 x 8."""
 NEGATIVES = 3
 """Negative patches for each positive one in a batch, half of them on the part and half beside it, where both exist."""
 POOL_BYTES = 384 * 2**20
@@ -61,6 +63,11 @@ class PastedPatches(Protocol):
 
     def shares(self, index: int) -> NDArray[np.float64]:
         """(G * G,), the share of each patch's pixels that its defect touches."""
+        ...
+
+    @property
+    def least_share(self) -> float:
+        """The share from which on a patch is touched (see `least_touched`)."""
         ...
 
     def on_part(self, index: int) -> BoolArray:
@@ -136,9 +143,17 @@ def neighbourhood_means(patches: PatchFeatures) -> NDArray[np.float32]:
     return means
 
 
-def patch_labels(shares: NDArray[np.floating]) -> NDArray[np.int8]:
-    """1 for patches that are touched, 0 for those that are not at all, -1 for those in between, from `shares` (n,)."""
-    return np.where(shares > TOUCHED_SHARE, 1, np.where(shares == 0, 0, -1)).astype(np.int8)
+def least_touched(size: int, grid: int) -> float:
+    """The share of a patch's pixels from which on it is touched; size: of the image, pixels; grid: patches a side."""
+    return min(TOUCHED_PIXELS * (grid / size) ** 2, TOUCHED_SHARE)
+
+
+def patch_labels(shares: NDArray[np.floating], least: float) -> NDArray[np.int8]:
+    """1 for patches that are touched, 0 for those that are not at all, -1 for those in between, from `shares` (n,).
+
+    least: as `least_touched` gives it.
+    """
+    return np.where(shares >= least, 1, np.where(shares == 0, 0, -1)).astype(np.int8)
 
 
 def channel_statistics(source: PatchSource, modality: Modality) -> ChannelStatistics:
@@ -205,7 +220,7 @@ def _pool(pasted: PastedPatches, statistics: ChannelStatistics, options: Discrim
     found: tuple[list[NDArray[np.float16]], ...] = ([], [], [])
     for index in range(len(pasted)):
         patches = pasted[index]
-        labels = patch_labels(pasted.shares(int(masks[index])))[patches.valid]
+        labels = patch_labels(pasted.shares(int(masks[index])), pasted.least_share)[patches.valid]
         on_part = pasted.on_part(index)[patches.valid]
         values = described(patches, statistics)
         wanted = ((labels == 1, most), ((labels == 0) & on_part, limit), ((labels == 0) & ~on_part, limit))

@@ -18,6 +18,7 @@ from lsfa_cli.discriminator import (
     described,
     evidence,
     image_scores,
+    least_touched,
     load_discriminator,
     neighbourhood_means,
     patch_labels,
@@ -85,6 +86,8 @@ class Pasted:
     def shares(self, index: int) -> np.ndarray:
         return self._shares[index]
 
+    least_share = 0.3
+
     def on_part(self, index: int) -> np.ndarray:
         return self.part.reshape(-1)
 
@@ -119,8 +122,17 @@ def test_a_cloud_has_no_neighbourhood() -> None:
 
 
 def test_labels_by_hand() -> None:
-    shares = np.array([0.0, 1e-9, 0.2, 0.3, 0.3000001, 1.0])
-    assert patch_labels(shares).tolist() == [0, -1, -1, -1, 1, 1]
+    shares = np.array([0.0, 1e-9, 0.2, 0.2999999, 0.3, 1.0])
+    assert patch_labels(shares, 0.3).tolist() == [0, -1, -1, -1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("size", "grid", "pixels"), [(224, 56, 5), (224, 28, 5), (112, 14, 5), (224, 14, 5), (224, 112, 2), (224, 224, 1)]
+)
+def test_as_many_pixels_touch_a_large_patch_as_a_small_one(size: int, grid: int, pixels: int) -> None:
+    area = (size // grid) ** 2
+    shares = np.arange(1, area + 1) / area
+    assert patch_labels(shares, least_touched(size, grid)).tolist() == [-1] * (pixels - 1) + [1] * (area - pixels + 1)
 
 
 def test_channel_statistics_are_those_of_all_patches_together() -> None:

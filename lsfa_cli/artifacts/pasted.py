@@ -25,6 +25,7 @@ class PastedFeatures(SplitFeatures):
             chosen = np.flatnonzero(np.isin(originals, features.training))
         super().__init__(features.artifact, group, chosen)
         self.originals = originals[chosen]
+        self.image_size = features.image_size
 
     def mask(self, index: int) -> BoolArray:
         """(S, S), the pixels that the defect of one version touches."""

@@ -32,6 +32,7 @@ from lsfa_cli.discriminator import (
     DiscriminatorOptions,
     evidence,
     image_scores,
+    least_touched,
     load_discriminator,
     train_discriminator,
 )
@@ -96,6 +97,11 @@ class PastedSplit:
     def shares(self, index: int) -> NDArray[np.float64]:
         """(G * G,), the share of each patch's pixels that the defect touches."""
         return patch_shares(self.samples.mask(self.chosen[index])[None], self.samples.grid(self.modality)).reshape(-1)
+
+    @property
+    def least_share(self) -> float:
+        """The share from which on a patch is touched."""
+        return least_touched(self.samples.image_size, self.samples.grid(self.modality))
 
     def on_part(self, index: int) -> BoolArray:
         """(G * G,), which patches touch the part."""

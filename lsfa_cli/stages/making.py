@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # the estimates know torch, and the commands import this modu
 
 # Raised when a stage computes other numbers from the same settings and inputs, so that old artifacts are remade.
 STAGE_VERSION = {"extract": 2, "finetune": 1, "adapt": 1, "bank": 1, "score": 2}
-DISCRIMINATOR_VERSION = 2  # the same of the discriminators in adapt
+DISCRIMINATOR_VERSION = 3  # the same of the discriminators in adapt
 
 
 @dataclass(frozen=True)
