@@ -195,9 +195,9 @@ class PatchWriter:
     def patches(self, index: int, patches: Mapping[Modality, PatchFeatures]) -> None:
         """Write the features of sample `index`; samples come in order."""
         if self._rgb is not None:
-            self._rgb[index] = patches["rgb"].values.astype(np.float16)
+            self._rgb[index] = patches["rgb"].values.astype(np.float16, copy=False)
         if self._values is not None and self._valid is not None:
-            self._values.append(patches["xyz"].values.astype(np.float16))
+            self._values.append(patches["xyz"].values.astype(np.float16, copy=False))
             self._valid[index] = patches["xyz"].valid
             self._offsets.append(self._offsets[-1] + len(patches["xyz"].values))
         self._writer.check()
@@ -276,7 +276,7 @@ class CloudWriter:
 
     def groups(self, values: FloatArray) -> None:
         """Write the group features (m, D) of the next sample."""
-        self._values.append(values.astype(np.float16))
+        self._values.append(values.astype(np.float16, copy=False))
         self._groups.append(self._groups[-1] + len(values))
         self._writer.check()
 

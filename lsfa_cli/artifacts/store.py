@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from lsfa_cli.artifacts.schema import ROOT_ATTRIBUTES, SCHEMAS, DataSet, Schema
 from lsfa_cli.errors import ArtifactError
 
 _TEXT = h5py.string_dtype("utf-8")
-_HASH_BLOCK_BYTES = 32 * 1024 * 1024
+_HASH_BLOCK_BYTES = 8 * 1024 * 1024
 _CHUNK_VALUES = 256 * 1024  # of a growing data set
 _DEFLATE: Mapping[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 
@@ -136,16 +137,23 @@ def content_hash(file: h5py.File) -> str:
     digest = hashlib.sha256()
     attributes = {name: _plain(value) for name, value in file.attrs.items() if name != "content_hash"}
     digest.update(canonical_json(attributes).encode())
-    for path in sorted(data_set_paths(file)):
-        dataset = file[path]
-        text = h5py.check_string_dtype(dataset.dtype) is not None
-        kind = "text" if text else dataset.dtype.str
-        digest.update(canonical_json([path, list(dataset.shape), kind]).encode())
-        if text:
-            digest.update(canonical_json([value.decode() for value in dataset[()]]).encode())
-            continue
-        for block in _blocks(dataset):
-            digest.update(np.ascontiguousarray(block).data)
+    with ThreadPoolExecutor(1, thread_name_prefix="hash") as pool:  # digests a block while the next one is read
+        for path in sorted(data_set_paths(file)):
+            dataset = file[path]
+            text = h5py.check_string_dtype(dataset.dtype) is not None
+            kind = "text" if text else dataset.dtype.str
+            digest.update(canonical_json([path, list(dataset.shape), kind]).encode())
+            if text:
+                digest.update(canonical_json([value.decode() for value in dataset[()]]).encode())
+                continue
+            running: Future[None] | None = None
+            for block in _blocks(dataset):
+                data = np.ascontiguousarray(block).data
+                if running is not None:
+                    running.result()
+                running = pool.submit(digest.update, data)
+            if running is not None:
+                running.result()
     return digest.hexdigest()
 
 
