@@ -5,6 +5,7 @@ import errno
 import io
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,16 @@ class PatientFile(io.RawIOBase):
 
     def flush(self) -> None:
         """Nothing is held back, so there is nothing to do."""
+
+    @contextlib.contextmanager
+    def syncing(self) -> Iterator[None]:
+        """Let the disk take what was written while the block goes on, or remember why it does not."""
+        thread = threading.Thread(target=self._attempt, args=(lambda: os.fsync(self._file.fileno()),))
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
 
     def close(self) -> None:
         """Close the file."""

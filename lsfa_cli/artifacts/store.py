@@ -127,7 +127,9 @@ def create(
         file.flush()
         disk.check()
         _check(file, schema, path)
-        file.attrs["content_hash"] = content_hash(file)
+        with disk.syncing():
+            digest = content_hash(file)
+        file.attrs["content_hash"] = digest
         file.flush()
         disk.check()
 
@@ -138,8 +140,7 @@ def content_hash(file: h5py.File) -> str:
     attributes = {name: _plain(value) for name, value in file.attrs.items() if name != "content_hash"}
     digest.update(canonical_json(attributes).encode())
     with ThreadPoolExecutor(1, thread_name_prefix="hash") as pool:  # digests a block while the next one is read
-        for path in sorted(data_set_paths(file)):
-            dataset = file[path]
+        for path, dataset in sorted(data_sets(file).items()):
             text = h5py.check_string_dtype(dataset.dtype) is not None
             kind = "text" if text else dataset.dtype.str
             digest.update(canonical_json([path, list(dataset.shape), kind]).encode())
@@ -169,16 +170,16 @@ def _blocks(dataset: h5py.Dataset) -> Iterator[NDArray[Any]]:
         yield dataset[start : start + rows]
 
 
-def data_set_paths(file: h5py.File) -> list[str]:
-    """The paths of all data sets of a file."""
-    paths: list[str] = []
+def data_sets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """All data sets of a file by their paths."""
+    found: dict[str, h5py.Dataset] = {}
 
     def visit(name: str, thing: object) -> None:
         if isinstance(thing, h5py.Dataset):
-            paths.append(name)
+            found[name] = thing
 
     file.visititems(visit)
-    return paths
+    return found
 
 
 def _plain(value: Any) -> Any:
@@ -255,7 +256,7 @@ class Artifact:
 
     def paths(self) -> list[str]:
         """The paths of all data sets, sorted."""
-        return sorted(data_set_paths(self._file))
+        return sorted(data_sets(self._file))
 
 
 @contextlib.contextmanager
@@ -268,7 +269,8 @@ def open_artifact(path: Path, schema_name: str | None = None) -> Iterator[Artifa
         what = f"no {schema_name} artifact" if schema_name else "no artifact"
         raise ArtifactError(f"{what} at {path}", hint=_how_to_make(schema_name))
     try:
-        file = h5py.File(path, "r")
+        # Without HDF5's own cache of chunks: rows are read once, and would be copied twice.
+        file = h5py.File(path, "r", rdcc_nbytes=0)
     except OSError as error:
         raise damaged(path, str(error)) from error
     with file:
@@ -296,19 +298,20 @@ def _schema_of(file: h5py.File, path: Path, expected: str | None) -> Schema:
 
 def _check(file: h5py.File, schema: Schema, path: Path) -> None:
     """Every data set is one the schema knows, with its type and number of axes; none that it requires is missing."""
-    paths = data_set_paths(file)
-    found = {schema.find(name): name for name in paths}
+    present = data_sets(file)
+    rows = {name: schema.find(name) for name in present}
+    found = set(rows.values())
     for row in schema.data_sets:
         if row.required and row not in found:
             raise ArtifactError(f"{path} lacks the data set '{row.path}' of schema {schema.name}")
-    for name in paths:
-        _check_data_set(file[name], name, schema, path)
+    for name, dataset in present.items():
+        known = rows[name]
+        if known is None:
+            raise ArtifactError(f"{path} has the data set '{name}', which schema {schema.name} does not know")
+        _check_data_set(dataset, name, known, path)
 
 
-def _check_data_set(dataset: h5py.Dataset, name: str, schema: Schema, path: Path) -> None:
-    row = schema.find(name)
-    if row is None:
-        raise ArtifactError(f"{path} has the data set '{name}', which schema {schema.name} does not know")
+def _check_data_set(dataset: h5py.Dataset, name: str, row: DataSet, path: Path) -> None:
     kind = "text" if h5py.check_string_dtype(dataset.dtype) is not None else dataset.dtype.name
     if kind != row.kind:
         raise ArtifactError(f"{path}: '{name}' is {kind}, expected {row.kind}")
