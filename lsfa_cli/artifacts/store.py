@@ -137,25 +137,28 @@ def create(
 def content_hash(file: h5py.File) -> str:
     """SHA-256 over the root's attributes and over name, shape, type and bytes of all data sets, in sorted order."""
     digest = hashlib.sha256()
-    attributes = {name: _plain(value) for name, value in file.attrs.items() if name != "content_hash"}
-    digest.update(canonical_json(attributes).encode())
-    with ThreadPoolExecutor(1, thread_name_prefix="hash") as pool:  # digests a block while the next one is read
-        for path, dataset in sorted(data_sets(file).items()):
-            text = h5py.check_string_dtype(dataset.dtype) is not None
-            kind = "text" if text else dataset.dtype.str
-            digest.update(canonical_json([path, list(dataset.shape), kind]).encode())
-            if text:
-                digest.update(canonical_json([value.decode() for value in dataset[()]]).encode())
-                continue
-            running: Future[None] | None = None
-            for block in _blocks(dataset):
-                data = np.ascontiguousarray(block).data
-                if running is not None:
-                    running.result()
-                running = pool.submit(digest.update, data)
-            if running is not None:
-                running.result()
+    with ThreadPoolExecutor(1, thread_name_prefix="hash") as pool:  # digests a piece while the next one is read
+        digested: Future[None] | None = None
+        for piece in _content(file):
+            if digested is not None:
+                digested.result()
+            digested = pool.submit(digest.update, piece)
     return digest.hexdigest()
+
+
+def _content(file: h5py.File) -> Iterator[bytes | memoryview]:
+    """What is hashed, in pieces that are never large."""
+    attributes = {name: _plain(value) for name, value in file.attrs.items() if name != "content_hash"}
+    yield canonical_json(attributes).encode()
+    for path, dataset in sorted(data_sets(file).items()):
+        text = h5py.check_string_dtype(dataset.dtype) is not None
+        kind = "text" if text else dataset.dtype.str
+        yield canonical_json([path, list(dataset.shape), kind]).encode()
+        if text:
+            yield canonical_json([value.decode() for value in dataset[()]]).encode()
+            continue
+        for block in _blocks(dataset):
+            yield np.ascontiguousarray(block).data
 
 
 def _blocks(dataset: h5py.Dataset) -> Iterator[NDArray[Any]]:

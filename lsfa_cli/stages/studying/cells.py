@@ -48,6 +48,7 @@ from lsfa_cli.stages.bank import bank
 from lsfa_cli.stages.extract import extract, preprocess_options, recorded_extraction
 from lsfa_cli.stages.extract_pasted import refuse_pasted_clouds
 from lsfa_cli.stages.finetune import finetune_backbones, rasters_of
+from lsfa_cli.stages.making import Mode, Outcome
 from lsfa_cli.stages.places import places
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.recorded import device_of, recorded
@@ -74,6 +75,11 @@ class Settings:
     bank: BankSettings
     score: ScoreSettings
     finetune: FinetuneSettings | None = None
+
+    @property
+    def of_one_seed(self) -> bool:
+        """Whether the features are those of one seed: of backbones trained with it, or of defects drawn by it."""
+        return self.finetune is not None or self.extract.pasted > 0
 
     def of(self, variant: StudyVariant, seed: int) -> "Settings":
         """These with what a variant changes, and a seed for all that is drawn: of extraction, which defects are pasted.
@@ -137,14 +143,9 @@ class Cell:
         return self.folder / "figures.h5"
 
     @property
-    def of_one_seed(self) -> bool:
-        """Whether the features are those of one seed: of backbones trained with it, or of defects drawn by it."""
-        return self.finetuned is not None or bool(self.settings.extract.pasted)
-
-    @property
     def passing(self) -> tuple[Path, ...]:
         """What goes after the last cell that needs it: features of one seed, which are large, and what was trained."""
-        files = (self.features if self.of_one_seed else None, self.finetuned, self.adaptor)
+        files = (self.features if self.settings.of_one_seed else None, self.finetuned, self.adaptor)
         return tuple(file for file in files if file is not None)
 
 
@@ -161,7 +162,7 @@ def cell(around: Surroundings, category: str, variant: StudyVariant, seed: int, 
     finetuned = None if settings.finetune is None else shared("finetuned", "extract", "finetune")
     if finetuned is not None:
         features = shared("features", "extract", "finetune")
-    elif settings.extract != base.extract or settings.extract.pasted:
+    elif settings.extract != base.extract or settings.of_one_seed:
         features = folder / f"features-{_name(content_of(settings.extract))}" / "features.h5"
     else:
         features = places(around.work, around.dataset.name, category).features
@@ -179,8 +180,8 @@ def run_cell(around: Surroundings, one: Cell, progress: Progress, *, rerun: bool
 
     A cell that was killed goes on with its finished stages. What other cells may need stays (`Cell.passing`).
     """
-    if not one.of_one_seed:
-        _extract(around, one, progress)  # its figures are compared with the features
+    if not one.settings.of_one_seed:
+        extract_cell(around, one, progress)  # its figures are compared with the features
     settings, inputs = _made_from(around, one)
     if not rerun and why_outdated(one.figures, "figures", settings=settings, inputs=inputs) is None:
         return False
@@ -195,8 +196,8 @@ def run_cell(around: Surroundings, one: Cell, progress: Progress, *, rerun: bool
             jobs=around.jobs,
             progress=progress,
         )
-    if one.of_one_seed:
-        _extract(around, one, progress)
+    if one.settings.of_one_seed:
+        extract_cell(around, one, progress)
     bank_file, scores = (one.folder / f"{name}.h5" for name in ("bank", "scores"))
     if one.settings.adapt is not None and one.adaptor is not None:
         adapt(one.features, one.adaptor, one.settings.adapt, progress=progress)
@@ -211,9 +212,9 @@ def run_cell(around: Surroundings, one: Cell, progress: Progress, *, rerun: bool
     return True
 
 
-def _extract(around: Surroundings, one: Cell, progress: Progress) -> None:
+def extract_cell(around: Surroundings, one: Cell, progress: Progress, mode: Mode = Mode()) -> Outcome:
     """Extract the features that a cell needs, unless they are up to date."""
-    extract(
+    return extract(
         around.dataset,
         one.category,
         one.features,
@@ -221,6 +222,7 @@ def _extract(around: Surroundings, one: Cell, progress: Progress) -> None:
         cache=around.cache,
         jobs=around.jobs,
         finetuned=one.finetuned,
+        mode=mode,
         progress=progress,
     )
 
@@ -237,7 +239,7 @@ def _made_from(around: Surroundings, one: Cell) -> tuple[dict[str, Any], dict[st
     Features of one seed do not stay, so that samples and settings of the extraction take their place.
     """
     settings = _recorded(one.settings)
-    if not one.of_one_seed:
+    if not one.settings.of_one_seed:
         with open_features(one.features) as opened:
             return settings, {"features": opened.artifact.content_hash}
     dataset, extraction, digest = _rasters_of(around, one), one.settings.extract, around.cache.digests.digest

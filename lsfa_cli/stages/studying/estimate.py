@@ -1,6 +1,6 @@
 """What running a study takes: extraction, training, banks and scores of the cells that are not there yet."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lsfa_cli.artifacts.adaptor import LSFA
@@ -10,13 +10,12 @@ from lsfa_cli.errors import LsfaError
 from lsfa_cli.settings import FinetuneSettings, content_of
 from lsfa_cli.stages.costs import Sizes, sizes_of
 from lsfa_cli.stages.estimates import Estimate, Tally
-from lsfa_cli.stages.extract import extract
 from lsfa_cli.stages.finetune import finetune_backbones
 from lsfa_cli.stages.foresee import foresee_adapt, foresee_bank, foresee_score
-from lsfa_cli.stages.making import Mode, Outcome
+from lsfa_cli.stages.making import Mode
 from lsfa_cli.stages.progress import Progress
 from lsfa_cli.stages.study import Plan
-from lsfa_cli.stages.studying.cells import Cell, Surroundings, is_measured
+from lsfa_cli.stages.studying.cells import Cell, Surroundings, extract_cell, is_measured
 
 
 @dataclass
@@ -41,7 +40,7 @@ def estimate_plan(
     """How many cells are to be measured, and what that takes. Where extraction fails there is a warning instead."""
     count, waiting = _Count(), 0
     for one in planned.cells:
-        if one.of_one_seed and not rerun and _is_there(around, one):
+        if one.settings.of_one_seed and not rerun and _is_there(around, one):
             continue
         if one.features not in count.sizes:
             features_of = _features if one.finetuned is None else _trained_features
@@ -65,7 +64,7 @@ def _is_there(around: Surroundings, one: Cell) -> bool:
 def _features(around: Surroundings, one: Cell, count: _Count, progress: Progress) -> Sizes | None:
     """The sizes of the features that a cell needs; where they are not up to date, what extracting them takes."""
     try:
-        outcome = _extraction(around, one, Mode(dry_run=True), progress)
+        outcome = extract_cell(around, one, progress, Mode(dry_run=True))
     except LsfaError as error:
         progress.warn(f"{one.category}, {one.variant}: {error}")
         return None
@@ -109,7 +108,8 @@ def _training(around: Surroundings, one: Cell, settings: FinetuneSettings, progr
             mode=anew,
             progress=progress,
         ).estimate
-        extraction = _extraction(around, one, anew, progress).estimate
+        # With the backbones as they are: how long it takes is the same after training.
+        extraction = extract_cell(around, replace(one, finetuned=None), progress, anew).estimate
     except LsfaError as error:
         progress.warn(f"{one.category}, {one.variant}: {error}")
         return None
@@ -117,20 +117,6 @@ def _training(around: Surroundings, one: Cell, settings: FinetuneSettings, progr
         raise ValueError("a planned stage has no estimate")
     memory = max(training.memory, extraction.memory)
     return Estimate(training.seconds + extraction.seconds, memory, extraction.sizes)
-
-
-def _extraction(around: Surroundings, one: Cell, mode: Mode, progress: Progress) -> Outcome:
-    """Extraction of a cell's features with the backbones as they are: how long it takes is the same after training."""
-    return extract(
-        around.dataset,
-        one.category,
-        one.features,
-        one.settings.extract,
-        cache=around.cache,
-        jobs=around.jobs,
-        mode=mode,
-        progress=progress,
-    )
 
 
 def _add_cell(one: Cell, sizes: Sizes, count: _Count) -> None:
