@@ -13,7 +13,8 @@ import torch
 Precision = Literal["fp32", "bf16"]
 
 PROCESSOR_INFORMATION = Path("/proc/cpuinfo")
-MATRIX_UNITS = frozenset({"amx_tile", "amx_bf16"})  # AVX-512's bfloat16 is not enough: products hardly gain
+MATRIX_UNITS = frozenset({"amx_tile", "amx_bf16"})  # AVX-512's bfloat16 is not enough: networks hardly gain
+PRODUCTS = frozenset({"avx512_bf16", "amx_bf16"})
 FIRST_CAPABILITY = (8, 0)  # of CUDA devices whose tensor cores take bfloat16 (Ampere)
 
 
@@ -31,11 +32,21 @@ def has_matrix_units(device: str) -> bool:
     """Whether the device multiplies matrices of bfloat16 in units of their own. Of processors only Linux tells."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_capability(device) >= FIRST_CAPABILITY
+    return processor_flags() >= MATRIX_UNITS
+
+
+def multiplies_bfloat16(device: str) -> bool:
+    """Whether the device is a processor with instructions for products of bfloat16, in units of their own or not."""
+    return device == "cpu" and bool(processor_flags() & PRODUCTS)
+
+
+def processor_flags() -> frozenset[str]:
+    """What the processor can do, as Linux names it; empty elsewhere."""
     try:
         lines = PROCESSOR_INFORMATION.read_text().splitlines()
     except OSError:
-        return False
-    return any(line.startswith("flags") and set(line.split()) >= MATRIX_UNITS for line in lines)
+        return frozenset()
+    return next((frozenset(line.split()[2:]) for line in lines if line.startswith("flags")), frozenset())
 
 
 def products_in(precision: Precision, device: str) -> contextlib.AbstractContextManager[object]:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from lsfa_cli.samples import FloatArray
 
+BFLOAT16_ROUNDING = 2.0**-9
 FLOAT32_ROUNDING = 2.0**-24
 FLOAT64_ROUNDING = 2.0**-53
 

@@ -10,30 +10,25 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from lsfa_cli.half_distances import ROUNDED_PIECES, half_squares, product_targets
 from lsfa_cli.nearest_entries import hidden_in, nearest_entries
+from lsfa_cli.product_rounding import BFLOAT16_ROUNDING
 
 CANDIDATES = 8  # entries a query whose distances are taken exactly
 GROUP = 64  # entries whose smallest score is found first
 QUERIES = 256  # queries a product with all entries
 LEAST_ENTRIES = GROUP * (CANDIDATES + 1)  # fewer are searched in float32, which is quicker then
-UNIT = 2.0**-9  # the largest relative error of rounding to bfloat16
 DEVIATIONS = 8
-PIECES = 3  # numbers of bfloat16 that hold one of float32
 
 
 class RoundedIndex:
-    """The entries of a ring buffer in bfloat16, arranged so that one product gives half their squared distances.
-
-    A query q and an entry b, rounded, with half their squared lengths in three pieces and ones beside them:
-    (-q, 1, 1, 1, |q|^2 / 2) . (b, |b|^2 / 2, 1, 1, 1) = |q - b|^2 / 2. That is small for near entries, where the
-    rounding of the result, which is relative, then does least harm.
-    """
+    """The entries of a ring buffer in bfloat16, arranged as `half_distances` tells."""
 
     def __init__(self, capacity: int, dimension: int, *, device: str | torch.device = "cpu") -> None:
         padded = math.ceil(capacity / GROUP) * GROUP
-        self._rows = torch.zeros((padded, dimension + 2 * PIECES), dtype=torch.bfloat16, device=device)
+        self._rows = torch.zeros((padded, dimension + 2 * ROUNDED_PIECES), dtype=torch.bfloat16, device=device)
         self._rows[:, dimension] = torch.inf  # where there is no entry yet
-        self._rows[:, dimension + PIECES :] = 1
+        self._rows[:, dimension + ROUNDED_PIECES :] = 1
         self._residual = torch.zeros(padded, device=device)
         self._dimension = dimension
 
@@ -41,7 +36,7 @@ class RoundedIndex:
         """Set the (n, D) entries of n slots."""
         rounded = entries.bfloat16()
         self._rows[slots, : self._dimension] = rounded
-        self._rows[slots, self._dimension : self._dimension + PIECES] = _half_squares(rounded)
+        self._rows[slots, self._dimension : self._dimension + ROUNDED_PIECES] = half_squares(rounded)
         self._residual[slots] = torch.linalg.vector_norm(entries - rounded.float(), dim=1)
 
     def propose(self, queries: Tensor, count: int, hidden: Sequence[tuple[slice, slice]]) -> tuple[Tensor, Tensor]:
@@ -51,9 +46,7 @@ class RoundedIndex:
         the mean than `DEVIATIONS` standard deviations. hidden: ranges of queries, and of entries they may not find.
         """
         rounded = queries.bfloat16()
-        ones = torch.ones((len(queries), PIECES), dtype=torch.bfloat16, device=queries.device)
-        extended = torch.cat([-rounded, ones, _half_squares(rounded)], dim=1)
-        scores = extended @ self._rows[: math.ceil(count / GROUP) * GROUP].T
+        scores = product_targets(rounded) @ self._rows[: math.ceil(count / GROUP) * GROUP].T
         for own, part in hidden:
             scores[own, part] = torch.inf
         groups = scores.view(len(queries), scores.shape[1] // GROUP, GROUP)
@@ -72,20 +65,10 @@ class RoundedIndex:
         |q - b|^2 differs from that of the rounded ones by at most the square of those lengths, and by twice the
         distance times their component along the difference: of D independent errors that is 1 / sqrt(D) of them.
         """
-        squared = 2 * score * (1 - 2 * UNIT)
+        squared = 2 * score * (1 - 2 * BFLOAT16_ROUNDING)
         along = DEVIATIONS / math.sqrt(self._dimension) * residual
         lower: Tensor = squared - residual.square() - 2 * squared.clamp(min=0).sqrt() * along.minimum(residual)
         return lower.clamp(min=0).sqrt()
-
-
-def _half_squares(rounded: Tensor) -> Tensor:
-    """(n, 3) half the squared lengths of rows of bfloat16, as three numbers of it whose sum they are."""
-    rest = rounded.float().square().sum(dim=1) / 2
-    pieces = []
-    for _ in range(PIECES):
-        pieces.append(rest.bfloat16())
-        rest = rest - pieces[-1].float()
-    return torch.stack(pieces, dim=1)
 
 
 @torch.no_grad()

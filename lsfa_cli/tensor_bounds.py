@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lsfa_cli.product_rounding import FLOAT32_ROUNDING, FLOAT64_ROUNDING, ExpansionBound
+from lsfa_cli.product_rounding import BFLOAT16_ROUNDING, FLOAT32_ROUNDING, FLOAT64_ROUNDING, ExpansionBound
 
 
 @contextlib.contextmanager
@@ -23,27 +23,40 @@ def exact_products() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class TensorBound:
-    """`ExpansionBound` for tensors; nothing goes back to the host."""
+    """`ExpansionBound` for tensors; nothing goes back to the host.
+
+    Products of bfloat16 are added up in float32 and then rounded: `result` is the largest relative error of that. The
+    bounds are for the distances of the rounded points; how far those of the points are from them, their
+    `rounding_residual` tells.
+    """
 
     bound: ExpansionBound
+    result: float = 0.0
 
     @classmethod
     def of(cls, dimension: int, kind: torch.dtype) -> "TensorBound":
         """For products of rows of so many values of a type, computed under `exact_products`."""
-        rounding = FLOAT64_ROUNDING if kind == torch.float64 else FLOAT32_ROUNDING
-        return cls(ExpansionBound(dimension, rounding))
+        if kind == torch.bfloat16:
+            return cls(ExpansionBound(dimension, FLOAT32_ROUNDING), 2 * BFLOAT16_ROUNDING)
+        return cls(ExpansionBound(dimension, FLOAT64_ROUNDING if kind == torch.float64 else FLOAT32_ROUNDING))
 
     def _absolute(self, norm: Tensor) -> Tensor:
         return 4 * self.bound.relative * norm.double() + self.bound.underflow
 
-    def lower(self, approximate: Tensor, norm: Tensor) -> Tensor:
-        """The least true squared distance that can have given `approximate`."""
-        return (approximate.double() - self._absolute(norm)) / (1 + self.bound.relative)
-
     def upper(self, approximate: Tensor, norm: Tensor) -> Tensor:
         """The largest true squared distance that can have given `approximate`."""
-        return (approximate.double() + self._absolute(norm)) / (1 - self.bound.relative)
+        product = approximate.double()
+        return (product + self.result * product.abs() + self._absolute(norm)) / (1 - self.bound.relative)
 
     def highest_approximation(self, squared: Tensor, norm: Tensor) -> Tensor:
         """The largest value that a true squared distance of at most `squared` can give."""
-        return squared.double() * (1 + self.bound.relative) + self._absolute(norm)
+        product = squared.double() * (1 + self.bound.relative) + self._absolute(norm)
+        return product + self.result * product.abs()
+
+
+def rounding_residual(points: Tensor, rounded: Tensor) -> Tensor:
+    """At most how far (n,) each of the points (n, D), themselves rounded to float32, is from its row of bfloat16."""
+    lost = torch.linalg.vector_norm(points - rounded, dim=1)
+    length = torch.linalg.vector_norm(rounded, dim=1, dtype=lost.dtype)
+    residual: Tensor = (1 + 2.0**-10) * lost + 2.0**-22 * length
+    return residual

@@ -1,6 +1,5 @@
 """Greedy k-centre against the reference, and against the plain float64 loop where rounding is cruel."""
 
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,12 @@ from hypothesis import strategies as st
 from sklearn.random_projection import SparseRandomProjection
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lsfa_cli import coreset, device_coreset
+from lsfa_cli import coreset, greedy_blocks
 from lsfa_cli.coreset import coreset_count, greedy_coreset, random_coreset, random_projection
-from lsfa_cli.device_coreset import DeviceGreedy
+from lsfa_cli.greedy_blocks import GreedyBlocks
+from lsfa_cli.half_distances import product_rows, product_targets
 from lsfa_cli.product_rounding import FLOAT32_ROUNDING, FLOAT64_ROUNDING, ExpansionBound, squared_distances
+from lsfa_cli.tensor_bounds import TensorBound, rounding_residual
 
 
 def plain_greedy(points: np.ndarray, count: int, start: int = 0) -> np.ndarray:
@@ -51,16 +52,21 @@ def clustered_points(total: int, dimension: int) -> np.ndarray:
     return points
 
 
-def greedy_by_torch(_: str, features: np.ndarray) -> DeviceGreedy:
-    """What makes the picks on a device, tried on the processor."""
-    return DeviceGreedy(features, coreset.power_of_two_scale(features), "cpu")
+def go(way: str, patch: pytest.MonkeyPatch) -> None:
+    """Make the picks on the host with products in one type or the other at first, or as on a device."""
+    patch.setattr(greedy_blocks, "multiplies_bfloat16", lambda _: way == "bf16")
+    if way == "device":  # which is the processor, by another name
+        patch.setattr(coreset, "GreedyBlocks", lambda features, count, _: GreedyBlocks(features, count, "cpu:0"))
 
 
-@pytest.fixture(params=["numpy", "torch"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways of making the picks."""
-    if request.param == "torch":
-        monkeypatch.setattr(coreset, "_greedy_on", greedy_by_torch)
+WAYS = ("fp32", "bf16", "device")
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """All ways of making the picks."""
+    go(request.param, monkeypatch)
+    return str(request.param)
 
 
 @pytest.fixture
@@ -85,6 +91,7 @@ def test_order_and_distances_equal_the_reference(
     assert distance.max() == pytest.approx(float(vectors[f"{name}.covering_radius"]), rel=1e-5)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("make", [random_points, clustered_points])
 def test_equals_the_plain_loop_on_20000_points(make: Callable[[int, int], np.ndarray]) -> None:
     points = make(20_000, 64)
@@ -134,8 +141,9 @@ def test_the_unit_does_not_matter(scale: float) -> None:
     np.testing.assert_array_equal(greedy_coreset(points * scale, 100), plain_greedy(points, 100))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
+    st.sampled_from(WAYS),
     st.integers(1, 60),
     st.integers(1, 4),
     st.integers(1, 4),
@@ -144,29 +152,27 @@ def test_the_unit_does_not_matter(scale: float) -> None:
     st.data(),
 )
 def test_ties_take_the_lowest_index(
-    total: int, dimension: int, spread: int, seed: int, offset: int, data: st.DataObject
+    way: str, total: int, dimension: int, spread: int, seed: int, offset: int, data: st.DataObject
 ) -> None:
     # A small lattice: ties at every pick, copies everywhere; blocks and chunks small enough to cross their borders.
     points = np.random.default_rng(seed).integers(-spread, spread + 1, (total, dimension)).astype(np.float64) + offset
     start, count = data.draw(st.integers(0, total - 1)), data.draw(st.integers(1, total))
     expected = plain_greedy(points, count, start)
-    for block_size, chunk_rows in ((1, 7), (4, 5), (512, 4096)):
+    for sizes in ((1, 2, 7, 4), (4, 9, 5, 40), (16, 16, 5, 1), (512, 4096, 4096, 2**20)):
         with pytest.MonkeyPatch.context() as patch:
-            for module in (coreset, device_coreset):
-                patch.setattr(module, "BLOCK_SIZE", block_size)
-                patch.setattr(module, "CHUNK_ROWS", chunk_rows)
-            np.testing.assert_array_equal(greedy_coreset(points, count, start=start), expected)
-            patch.setattr(coreset, "_greedy_on", greedy_by_torch)
-            patch.setattr(device_coreset, "PICKS_TOGETHER", 3)
+            for name, size in zip(("BLOCK_SIZE", "POOL_SIZE", "CHUNK_ROWS", "PRODUCTS"), sizes, strict=True):
+                patch.setattr(greedy_blocks, name, size)
+            patch.setattr(greedy_blocks, "PICKS_TOGETHER", 3)
+            go(way, patch)
             np.testing.assert_array_equal(greedy_coreset(points, count, start=start), expected)
 
 
 @pytest.mark.usefixtures("way")
 def test_more_tied_points_than_a_block_holds() -> None:
-    # The 600 ends of a cross, all at the same distance from the start and nearly all from each other.
-    assert coreset.BLOCK_SIZE < 600
-    points = np.concatenate([np.zeros((1, 300)), np.eye(300), -np.eye(300)[::-1]]).astype(np.float32)
-    np.testing.assert_array_equal(greedy_coreset(points, 601), plain_greedy(points, 601))
+    # The 800 ends of a cross, all at the same distance from the start and nearly all from each other.
+    assert greedy_blocks.BLOCK_SIZE < 800
+    points = np.concatenate([np.zeros((1, 400)), np.eye(400), -np.eye(400)[::-1]]).astype(np.float32)
+    np.testing.assert_array_equal(greedy_coreset(points, 801), plain_greedy(points, 801))
 
 
 @pytest.mark.usefixtures("way")
@@ -195,21 +201,21 @@ def test_the_smallest_number_is_not_nothing() -> None:
     assert greedy_coreset(np.array([[-1.7e308], [1.7e308], [0.0]]), 3).tolist() == [0, 1, 2]
 
 
-def test_points_below_float32_products_are_told_apart_by_float64_ones() -> None:
+def test_points_below_the_rounding_of_products_are_told_apart_by_finer_ones(way: str) -> None:
     # A wide part and a noise floor, as a coreset of images with a dark background has: picks end in the noise.
     rng = np.random.default_rng(6)
     points = np.concatenate([rng.standard_normal((150, 16)), 3.0 + 1e-4 * rng.standard_normal((2000, 16))])
-    kinds: list[type] = []
-    compute_in = coreset._BlockGreedy._compute_in
+    kinds: list[torch.dtype] = []
+    compute_in = GreedyBlocks._compute_in
 
-    def recorded(greedy: coreset._BlockGreedy, kind: type) -> None:
+    def recorded(greedy: GreedyBlocks, kind: torch.dtype) -> None:
         kinds.append(kind)
         compute_in(greedy, kind)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coreset._BlockGreedy, "_compute_in", recorded)
+        patch.setattr(GreedyBlocks, "_compute_in", recorded)
         picks = greedy_coreset(points, 400)
-    assert kinds == [np.float32, np.float64]
+    assert kinds == [*([torch.bfloat16] if way == "bf16" else []), torch.float32, torch.float64]
     np.testing.assert_array_equal(picks, plain_greedy(points, 400))
 
 
@@ -236,14 +242,14 @@ class Looks(TorchDispatchMode):
 
 def test_the_host_looks_once_in_many_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     transfers: list[int] = []
-    monkeypatch.setattr(coreset, "_greedy_on", greedy_by_torch)
+    go("device", monkeypatch)
     tolist = torch.Tensor.tolist
     monkeypatch.setattr(torch.Tensor, "tolist", lambda choices: transfers.append(len(choices)) or tolist(choices))
     points = random_points(2000, 8)
     with Looks() as looks:
         picks = greedy_coreset(points, 300)
     np.testing.assert_array_equal(picks, plain_greedy(points, 300))
-    assert 0 < looks.count + len(transfers) < 40
+    assert 0 < looks.count + len(transfers) < 60
     with Looks() as counted:
         int(torch.arange(3)[torch.tensor(1)])  # a tensor of one value as an index, and a value read
     assert counted.count == 2
@@ -259,14 +265,28 @@ def test_progress_rises_to_the_count() -> None:
     assert len(calls) > 2
 
 
-def test_memory_is_a_few_copies_of_the_points() -> None:
+class Largest(TorchDispatchMode):
+    """Notes the most bytes of any tensor that comes to be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = function(*args, **(kwargs or {}))
+        for one in made if isinstance(made, tuple | list) else [made]:
+            if isinstance(one, torch.Tensor):
+                self.bytes = max(self.bytes, one.untyped_storage().nbytes())
+        return made
+
+
+@pytest.mark.usefixtures("way")
+def test_no_array_is_much_larger_than_the_points() -> None:
     points = random_points(20_000, 32)
-    tracemalloc.start()
-    greedy_coreset(points, 300)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    # One float32 copy, some arrays of one value a point, and the buffers of a block; N x N would be 1.6 GB.
-    assert peak < 2 * points.nbytes + 40 * len(points) + 4 * coreset.BLOCK_SIZE * (4 * coreset.CHUNK_ROWS)
+    with Largest() as largest:
+        greedy_coreset(points, 300)
+    buffer = 4 * max(greedy_blocks.BLOCK_SIZE * greedy_blocks.CHUNK_ROWS, greedy_blocks.PRODUCTS)
+    assert largest.bytes <= max(buffer, 8 * greedy_blocks.DIFFERENCES, 2 * points.nbytes)  # N x N would be 1.6 GB
 
 
 def test_bad_input_is_refused() -> None:
@@ -303,6 +323,29 @@ def test_the_bounds_hold_for_products(dimension: int, offset: float, kind: type,
         assert (bound.lower(approximate, own) <= true).all()
         assert (bound.upper(approximate, own) >= true).all()
         assert (bound.highest_approximation(true, own) >= approximate).all()
+    assert bound.upper(approximate, norm).max() < 1.01 * true.max() + 0.01 * norm.max()  # and are not idle
+
+
+@pytest.mark.parametrize("dimension", [1, 33, 1152])
+@pytest.mark.parametrize("offset", [0.0, 1.0, 100.0])
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float32, torch.float64])
+def test_the_bounds_hold_for_half_distances(dimension: int, offset: float, kind: torch.dtype) -> None:
+    rng = np.random.default_rng(dimension)
+    exact = rng.standard_normal((200, dimension)) * 10.0 ** rng.uniform(-3, 1, (200, 1)) + offset
+    exact = exact.astype(np.float32).astype(np.float64)
+    points = torch.from_numpy(exact)
+    rounded = points.to(kind)
+    rows = product_rows(rounded)
+    approximate = 2 * (product_targets(rounded) @ rows.T).double()
+    true = torch.from_numpy(np.stack([squared_distances(exact, row) for row in exact]))
+    norm = rounded.double().square().sum(dim=1)
+    residual = rounding_residual(points, rounded) if kind == torch.bfloat16 else torch.zeros(200)
+    lost = residual[:, None] + residual
+    bound = TensorBound.of(dimension, kind)
+    for own in (norm[:, None], norm[None, :]):  # the norm of either point will do
+        assert bool((bound.upper(approximate, own).clamp(min=0).sqrt() + lost >= true.sqrt()).all())
+        of_rounded = torch.cdist(rounded.double(), rounded.double(), compute_mode="donot_use_mm_for_euclid_dist")
+        assert bool((bound.highest_approximation(of_rounded.square(), own) >= approximate).all())
     assert bound.upper(approximate, norm).max() < 1.01 * true.max() + 0.01 * norm.max()  # and are not idle
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lsfa_cli import precision
-from lsfa_cli.precision import has_matrix_units, precision_of, products_in
+from lsfa_cli.precision import has_matrix_units, multiplies_bfloat16, precision_of, products_in
 from lsfa_cli.settings import AdaptSettings, BankSettings, ExtractSettings, content_of
 from lsfa_cli.stages.recorded import recorded
 from lsfa_cli.training import train
@@ -44,6 +44,16 @@ def test_auto_asks_the_processor(processor, flags: str, expected: str) -> None:
 def test_a_system_that_does_not_tell_computes_in_float32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "PROCESSOR_INFORMATION", tmp_path / "missing")
     assert not has_matrix_units("cpu")
+    assert not multiplies_bfloat16("cpu")
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"), [("fpu avx512f", False), ("fpu avx512_bf16", True), ("fpu amx_bf16 amx_tile", True)]
+)
+def test_any_instructions_for_bfloat16_will_do_for_a_coreset(processor, flags: str, expected: bool) -> None:
+    processor(flags)
+    assert multiplies_bfloat16("cpu") is expected
+    assert not multiplies_bfloat16("cuda")
 
 
 @pytest.mark.parametrize(("capability", "expected"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])

@@ -102,10 +102,3 @@ def test_slots_can_be_overwritten() -> None:
     queries = random(30, 4, seed=3)
     (found,) = nearest_by_rounded([queries], search_rows(bank), index, [[]])
     assert torch.equal(found, torch.cdist(queries, bank).argmin(dim=1))
-
-
-def test_half_squares_are_exact_in_three_pieces() -> None:
-    rounded = random(50, 700, seed=0).bfloat16()
-    pieces = rounded_search._half_squares(rounded)
-    whole = rounded.float().square().sum(dim=1) / 2
-    assert torch.equal(pieces.double().sum(dim=1), whole.double())

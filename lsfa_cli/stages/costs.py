@@ -24,7 +24,7 @@ FLOAT32 = 4
 EXPONENTIAL = 120  # operations that one exponential of attention is worth
 SPARSE = 60  # operations that one of a sparse product is worth
 GUARD = 270  # operations a patch, patch and value, of the guard's distances and singular values
-PICK = 600  # operations a pick and point of the greedy coreset, beside its products
+PICK = 100  # operations a pick and point of the greedy coreset, beside its products
 READ_BYTES = 12  # bytes moved to read one value of a float16 feature and to standardise it
 STATISTICS_BYTES = 40  # bytes moved to measure mean and deviation, a value
 ACTIVATIONS = 18  # numbers a value of a patch that an encoder layer keeps for its gradient
@@ -281,8 +281,8 @@ def _coreset_cost(bank: _Compared, entries: int) -> Cost:
     width = _projected_width(bank.total, bank.dimension)
     projecting = SPARSE * 2 * bank.total * width * math.sqrt(bank.dimension) if width < bank.dimension else 0.0
     choosing = bank.total * entries * (2.0 * width + PICK)
-    # the points and their centred copy, and a few numbers a point
-    return Cost(projecting + choosing, held=bank.total * (2 * FLOAT32 * width + 64))
+    # the points, their centred copy and the picks again, and a few numbers a point
+    return Cost(projecting + choosing, held=(2 * bank.total + entries) * FLOAT32 * width + 64 * bank.total)
 
 
 def _search_cost(once: Cost, bank: _Compared, entries: int) -> Cost:

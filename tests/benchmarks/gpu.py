@@ -225,7 +225,7 @@ def jobs(device: str, sizes: Sizes, folder: Path) -> Iterator[Job]:
 
 
 def _device_path(device: str) -> str:
-    """A name of the device for which the coreset does not take NumPy's way, on the processor too."""
+    """A name of the device for which the coreset makes its picks as on a device, on the processor too."""
     return "cpu:0" if device == "cpu" else device
 
 
