@@ -6,6 +6,7 @@ Only these classes are turned into messages; any other exception is a bug and is
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class LsfaError(Exception):
@@ -20,6 +21,16 @@ class LsfaError(Exception):
 
     def __str__(self) -> str:
         return self.message if self.hint is None else f"{self.message}\n{self.hint}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """So that a worker process can send it, whatever the class asks of its constructor."""
+        return _received, (type(self), self.message, self.hint)
+
+
+def _received(kind: type[LsfaError], message: str, hint: str | None) -> LsfaError:
+    error = kind.__new__(kind)
+    LsfaError.__init__(error, message, hint=hint)
+    return error
 
 
 class MissingDependencyError(LsfaError):

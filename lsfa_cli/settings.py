@@ -378,7 +378,7 @@ class RunSettings(BaseModel):
     work: Path = Field(Path("lsfa-work"), description="Folder of the artifacts: WORK/DATA/CATEGORY/*.h5.")
     cache: Path | None = Field(None, description="Folder of the preprocessing cache. Default: the user's cache folder.")
     jobs: int = Field(
-        0, ge=0, description="Threads that read and preprocess ahead; 0 takes one a processor. No result depends on it."
+        0, ge=0, description="Workers that read and preprocess ahead; 0 takes one a processor. No result depends on it."
     )
     search: Literal["own", "faiss"] = Field(
         "own",

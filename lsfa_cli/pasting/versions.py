@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import scipy
@@ -33,25 +33,46 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True)
+class SceneSource:
+    """Where the scene of a good sample comes from: its files."""
+
+    reader: Reader
+    original: SampleRecord
+    options: PreprocessOptions
+
+    def __call__(self) -> Scene:
+        """The scene, made anew. Errors as of reading and `scene_of`."""
+        return scene_of(self.reader.read(self.original), self.options)
+
+
+@dataclass(frozen=True)
 class PastedVersion:
     """One sample with one defect, made when it is read.
 
-    record: of the pasted sample, such as train/good/003#bump-0, whose files are those of `original`. seed: what it is
-    drawn from, beside its name. reader: the data set's name.
+    record: of the pasted sample, such as train/good/003#bump-0, whose files are those of the original. seed: what it is
+    drawn from, beside its name. scene: of the original, perhaps kept from another version; `source` makes it anew.
     """
 
     record: SampleRecord
-    original: SampleRecord
     kind: str
     seed: int
-    reader: str
+    source: SceneSource
     scene: Callable[[], Scene]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """In another process there are no scenes that were kept."""
+        return PastedVersion, (self.record, self.kind, self.seed, self.source, self.source)
+
+    @property
+    def original(self) -> SampleRecord:
+        """The good sample."""
+        return self.source.original
 
     @property
     def name(self) -> str:
         """What reading depends on, beside the files: part of the key that a prepared sample is kept under."""
         made_by = f"pasting {PASTING_VERSION}, scipy {scipy.__version__}"
-        return f"{self.reader}; {self.record.name}, seed {self.seed}, {made_by}"
+        return f"{self.source.reader.name}; {self.record.name}, seed {self.seed}, {made_by}"
 
     def read(self, record: SampleRecord) -> Sample:
         """The pasted sample of `self.record`, the only one there is. Errors as of reading, `scene_of` and `paste`."""
@@ -86,9 +107,11 @@ def pasted_versions(
     if defective:
         raise ValueError(f"{defective[0]} is defective already")
 
+    sources = [SceneSource(reader, record, options) for record in records]
+
     @lru_cache(maxsize=_SCENES)
     def scene(index: int) -> Scene:
-        return scene_of(reader.read(records[index]), options)
+        return sources[index]()
 
     order = np.random.default_rng(seed).permutation(len(kinds))
     versions = []
@@ -102,5 +125,5 @@ def pasted_versions(
             def own(index: int = index) -> Scene:
                 return scene(index)
 
-            versions.append(PastedVersion(record, original, kind, seed, reader.name, own))
+            versions.append(PastedVersion(record, kind, seed, sources[index], own))
     return versions

@@ -4,7 +4,9 @@ An entry's name is a hash of everything its content depends on, so entries are n
 at any moment only costs time, and so does a folder that cannot be written.
 """
 
+import contextlib
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -34,6 +36,10 @@ class SampleCache:
         self.folder = folder
         self.digests = DigestMemo(folder / "digests.sqlite3")
         self._warning: str | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A worker process has one of its own for all that it does, which tells nobody its warnings."""
+        return _cache_in, (self.folder,)
 
     @property
     def warnings(self) -> list[str]:
@@ -77,6 +83,13 @@ class SampleCache:
         self._save(file, {"numbers": numbers})
         return numbers
 
+    def try_folder(self) -> None:
+        """Find out whether samples can be kept; `warnings` says so if they cannot."""
+        probe = self.folder / f"probe-{secrets.token_hex(8)}"
+        self._save(probe, {})
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+
     def _file(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.npz"
 
@@ -97,6 +110,11 @@ class SampleCache:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
             self._warning = f"prepared samples are not kept in {self.folder} ({error}); this only costs time"
+
+
+@functools.lru_cache
+def _cache_in(folder: Path) -> SampleCache:
+    return SampleCache(folder)
 
 
 def _pack(sample: PreparedSample) -> dict[str, Any]:

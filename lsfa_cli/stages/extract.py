@@ -1,6 +1,7 @@
 """Extract: raw samples to patch features (METHOD 1 and 2)."""
 
 import contextlib
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
@@ -36,8 +37,9 @@ from lsfa_cli.stages.extract_pasted import (
 from lsfa_cli.stages.finetuned import apply_finetuned, input_of, refuse_clouds
 from lsfa_cli.stages.finite import require_finite
 from lsfa_cli.stages.making import Mode, Outcome, make
+from lsfa_cli.stages.pasted_maker import PastedMaker
 from lsfa_cli.stages.progress import Advance, Progress
-from lsfa_cli.stages.read_ahead import read_ahead, threads_of
+from lsfa_cli.stages.read_ahead import Pool, workers_for
 from lsfa_cli.stages.recorded import device_of, recorded
 from lsfa_cli.stages.sampled import SampledRasters
 
@@ -61,8 +63,9 @@ def extract(
 ) -> Outcome:
     """Make the features artifact of one category.
 
-    cache: of prepared samples; it saves time and nothing else. jobs: threads that read and preprocess, 0 is one a
-    processor; the result does not depend on it. finetuned: an artifact of `finetune`, whose weights the backbones take.
+    cache: of prepared samples; it saves time and nothing else. jobs: how many read and preprocess (`workers_for`), 0 is
+    one a processor; the result does not depend on it. finetuned: an artifact of `finetune`, whose weights the backbones
+    take.
     Raises DataError for raw data that is missing or cannot be used.
     """
     modalities = chosen_modalities(dataset, category, settings.modality)
@@ -75,6 +78,7 @@ def extract(
     records = dataset.records(category)
     options = preprocess_options(settings, dataset.recipe(category))
     device = device_of(settings.device)
+    workers = workers_for(jobs, device)
     pasted = plan_pasted(dataset, records, settings, options, modalities)
     inputs = {"dataset": dataset_digest(records, cache.digests.digest)} | input_of(finetuned)
 
@@ -89,15 +93,18 @@ def extract(
             writer.attribute(f"{modality}_grid", backbone.grid)
         identities = {modality: backbone.identity for modality, backbone in backbones.items()}
         writer.attribute("backbones", json.dumps(identities, sort_keys=True))
-        source = PreparedBatches(dataset, options, cache, jobs)
-        progress.say(f"{threads_of(jobs)} threads read and preprocess ahead, {_network_threads()} compute networks")
+        progress.say(f"{workers} read and preprocess ahead, {_network_threads()} threads compute networks")
+        if workers.processes:
+            cache.try_folder()
         products = products_in(precision_of(settings.precision, device), device)
-        with progress.track(f"extract {category}", len(records) + pasted.total) as advance, products:
+        tracked = progress.track(f"extract {category}", len(records) + pasted.total)
+        with tracked as advance, products, workers.at_work() as pool:
+            source = PreparedBatches(dataset, options, cache, pool)
             for split in SPLITS:
                 chosen = [record for record in records if record.split == split]
                 if chosen:
                     _write_split(writer, chosen, backbones, source, settings.image_size, progress, advance)
-            made = PastedBatches(pasted, dataset, options, cache, jobs, BATCH)
+            made = PastedBatches(pasted, PastedMaker(pasted.kinds, dataset.name, options, cache), pool, BATCH)
             write_pasted(writer, made, backbones, settings.image_size, progress, advance)
         for warning in cache.warnings:
             progress.warn(warning)
@@ -118,7 +125,7 @@ def extract(
             settings.image_size,
             settings.rgb_fine,
             BATCH,
-            jobs,
+            workers,
             load=lambda: [backbone_of(modality, settings, device) for modality in modalities],
             read=lambda record: prepared(dataset, record, options, None),
             products=lambda: products_in(precision_of(settings.precision, device), device),
@@ -212,19 +219,17 @@ def _is_named(backbone: Backbone | None, name: str) -> bool:
 
 
 class PreparedBatches:
-    """Prepared samples in order, read and preprocessed ahead by a few threads."""
+    """Prepared samples in order, read and preprocessed ahead."""
 
-    def __init__(self, dataset: RasterDataset, options: PreprocessOptions, cache: SampleCache, jobs: int) -> None:
-        self._dataset, self._options, self._cache, self._jobs = dataset, options, cache, jobs
+    def __init__(self, dataset: RasterDataset, options: PreprocessOptions, cache: SampleCache, pool: Pool) -> None:
+        self._pool = pool
+        self._prepare = functools.partial(prepared, dataset, options=options, cache=cache)
 
     def batches(self, records: Sequence[SampleRecord]) -> Iterator[list[PreparedSample]]:
         """Batches in the order of the records; at most a few batches wait in memory."""
-        with contextlib.closing(read_ahead(self._prepare, records, self._jobs, beyond=2 * BATCH)) as samples:
+        with contextlib.closing(self._pool.ahead(self._prepare, records, beyond=2 * BATCH)) as samples:
             while batch := list(islice(samples, BATCH)):
                 yield batch
-
-    def _prepare(self, record: SampleRecord) -> PreparedSample:
-        return prepared(self._dataset, record, self._options, self._cache)
 
 
 def _write_split(

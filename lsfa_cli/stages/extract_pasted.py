@@ -6,27 +6,25 @@ Every version goes through the same preprocessing and backbones as a real sample
 import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
 
 from lsfa_cli.artifacts.features import Layout
 from lsfa_cli.artifacts.pasted import PASTED_SPLITS, PastedWriter
 from lsfa_cli.artifacts.store import ArtifactWriter
 from lsfa_cli.backbones.base import Backbone
 from lsfa_cli.datasets.base import CloudDataset, Dataset, RasterDataset
-from lsfa_cli.datasets.prepared import prepared
 from lsfa_cli.errors import DataError
 from lsfa_cli.pasting import PASTING_VERSION, kinds_for
-from lsfa_cli.pasting.paste import NoPlaceError
 from lsfa_cli.pasting.versions import PastedVersion, pasted_versions
 from lsfa_cli.preprocessing import PreprocessOptions
 from lsfa_cli.preprocessing.cache import SampleCache
-from lsfa_cli.samples import Modality, PreparedSample, SampleRecord, Split
+from lsfa_cli.samples import Modality, SampleRecord, Split
 from lsfa_cli.settings import ExtractSettings
 from lsfa_cli.stages.finite import require_finite
+from lsfa_cli.stages.pasted_maker import Made, PastedMaker
 from lsfa_cli.stages.progress import Advance, Progress
-from lsfa_cli.stages.read_ahead import read_ahead
+from lsfa_cli.stages.read_ahead import Pool
 from lsfa_cli.stages.sampled import MorePreparation
 
 
@@ -82,69 +80,31 @@ def pasted_settings(settings: ExtractSettings) -> dict[str, int]:
     return {"pasting_version": PASTING_VERSION} if settings.pasted else {}
 
 
-class Made(NamedTuple):
-    """A version that was made. record: of the defect that it has. refused: kinds that found no place, in turn."""
-
-    sample: PreparedSample
-    record: SampleRecord
-    original: SampleRecord
-    refused: tuple[str, ...]
-
-
 @dataclass(frozen=True)
 class PastedBatches:
-    """Pasted samples in order, made ahead by a few threads. cache: None keeps nothing."""
+    """Pasted samples in order, made ahead."""
 
     pasted: Pasted
-    dataset: Dataset
-    options: PreprocessOptions
-    cache: SampleCache | None
-    jobs: int
+    maker: PastedMaker
+    pool: Pool
     batch: int
 
     def batches(self, split: Split) -> Iterator[list[Made]]:
         """Batches in the order of the versions; at most a few batches wait in memory."""
         versions = self.pasted.versions[split]
-        with contextlib.closing(read_ahead(self.make, versions, self.jobs, beyond=2 * self.batch)) as made:
+        with contextlib.closing(self.pool.ahead(self.maker.make, versions, beyond=2 * self.batch)) as made:
             while batch := list(islice(made, self.batch)):
                 yield batch
-
-    def make(self, version: PastedVersion) -> Made:
-        """One version; where its kind finds no place on the sample, the next kind that does.
-
-        Raises `DataError` when none does.
-        """
-        refused: list[str] = []
-        for attempt in self._attempts(version):
-            try:
-                sample = prepared(attempt, attempt.record, self.options, self.cache)
-            except NoPlaceError:
-                refused.append(attempt.kind)
-                continue
-            return Made(sample, attempt.record, version.original, tuple(refused))
-        raise DataError(
-            f"{self.dataset.name}, {version.original.name}: no kind of defect found a place.",
-            hint="Look at the sample with lsfa data show; preprocessing may leave too little of the part.",
-        )
-
-    def _attempts(self, version: PastedVersion) -> Iterator[PastedVersion]:
-        """The version itself, then others with the next kinds, named after the one whose place they take."""
-        yield version
-        kinds, place = self.pasted.kinds, self.pasted.kinds.index(version.kind)
-        number = version.record.name.rpartition("-")[2]
-        for kind in (*kinds[place + 1 :], *kinds[:place]):
-            name = f"{version.original.name}#{kind}-instead-of-{version.kind}-{number}"
-            yield replace(version, record=replace(version.record, name=name, defect=kind), kind=kind)
 
 
 def pasted_work(
     pasted: Pasted, dataset: Dataset, options: PreprocessOptions, cache: SampleCache
 ) -> MorePreparation[PastedVersion]:
     """What an estimate of the extraction needs to know of the versions."""
-    making = PastedBatches(pasted, dataset, options, None, 1, 1)
+    maker = PastedMaker(pasted.kinds, dataset.name, options, None)
     return MorePreparation(
         pasted.all(),
-        lambda version: making.make(version).sample,
+        lambda version: maker.make(version).sample,
         lambda version: cache.holds(cache.key(version.record, options, version.name)),
     )
 

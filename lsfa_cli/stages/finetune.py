@@ -22,6 +22,7 @@ from lsfa_cli.stages.extract import BATCH, PreparedBatches, backbone_of, chosen_
 from lsfa_cli.stages.finite import require_finite
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.progress import Progress
+from lsfa_cli.stages.read_ahead import workers_for
 from lsfa_cli.stages.recorded import device_of, recorded
 from lsfa_cli.stages.sampled import SampledRasters
 from lsfa_cli.stages.sampled_training import SampledTraining
@@ -56,6 +57,7 @@ def finetune_backbones(
     records = _training_records(dataset, category, settings)
     preprocessing = preprocess_options(extraction, dataset.recipe(category))
     digest = cache.digests.digest
+    workers = workers_for(jobs, options.device)
 
     def write(writer: ArtifactWriter, progress: Progress) -> str:
         backbones = {modality: backbone_of(modality, extraction, options.device) for modality in modalities}
@@ -63,8 +65,8 @@ def finetune_backbones(
         identities = {modality: dict(backbone.identity) for modality, backbone in tunable.items()}
         remark(backbones, dataset, progress)
         samples = TrainingSamples(backbones)
-        with progress.track(f"read {category}", len(records)) as advance:
-            for batch in PreparedBatches(dataset, preprocessing, cache, jobs).batches(records):
+        with progress.track(f"read {category}", len(records)) as advance, workers.at_work() as pool:
+            for batch in PreparedBatches(dataset, preprocessing, cache, pool).batches(records):
                 for sample, features in zip(batch, samples.add(batch), strict=True):
                     for note in sample.notes:
                         progress.warn(f"{sample.record.name}: {note}")
@@ -102,7 +104,7 @@ def finetune_backbones(
                 extraction.image_size,
                 1,
                 BATCH,
-                jobs,
+                workers,
                 load=lambda: [backbone_of(modality, extraction, options.device) for modality in modalities],
                 read=lambda record: prepared(dataset, record, preprocessing, None),
                 products=contextlib.nullcontext,

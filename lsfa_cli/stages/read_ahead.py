@@ -1,14 +1,93 @@
-"""Work on samples by threads, ahead of the one who takes the results."""
+"""Work on samples ahead of the one who takes the results, by threads or by worker processes."""
 
+import contextlib
+import multiprocessing
 import os
+import signal
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
+from lsfa_cli.errors import ResourceError
+from lsfa_cli.wording import counted
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+MOST_THREADS = 6  # Python's lock is held for a sixth of the time that a sample takes to prepare: more would wait for it
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many work ahead, and whether they are threads or processes."""
+
+    count: int
+    processes: bool = False
+
+    def __str__(self) -> str:
+        if self.processes:
+            return "1 worker process" if self.count == 1 else f"{self.count} worker processes"
+        return counted(self.count, "thread")
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator["Pool"]:
+        """The workers, until the block ends; what they have not begun by then they leave."""
+        if self.processes:
+            # Spawned, not forked: a fork of a process with threads may hang.
+            context = multiprocessing.get_context("spawn")
+            executor: Executor = ProcessPoolExecutor(self.count, mp_context=context, initializer=_start_process)
+        else:
+            executor = ThreadPoolExecutor(self.count, thread_name_prefix="read")
+        try:
+            yield Pool(executor, self.count)
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Workers at work."""
+
+    executor: Executor
+    count: int
+
+    def ahead(
+        self, make: Callable[[Item], Result], items: Iterable[Item], *, beyond: int = 1
+    ) -> Generator[Result, None, None]:
+        """`make(item)` of each item, in order. An error comes when its item's turn comes, and ends the work.
+
+        beyond: how many results at most wait in memory, beside one a worker. Where workers are processes, `make`, items
+        and results must be such as can be sent there and back. Raises ResourceError where a process dies.
+        """
+        remaining = iter(items)
+        waiting = deque(self.executor.submit(make, item) for item in islice(remaining, self.count + beyond))
+        try:
+            while waiting:
+                result = waiting.popleft().result()
+                waiting.extend(self.executor.submit(make, item) for item in islice(remaining, 1))
+                yield result
+        except BrokenProcessPool as error:
+            raise ResourceError(
+                "a worker process that prepared samples ended unexpectedly, probably for want of memory.",
+                hint="Try again with fewer --jobs.",
+            ) from error
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def workers_for(jobs: int, device: str) -> Workers:
+    """`jobs` workers, or one a processor for 0, ahead of networks on a device.
+
+    They are processes where threads might not keep up with the networks: where those do not take the processors'
+    time, and the threads would be more than `MOST_THREADS`.
+    """
+    count = threads_of(jobs)
+    return Workers(count, processes=device != "cpu" and count > MOST_THREADS)
 
 
 def threads_of(jobs: int) -> int:
@@ -19,19 +98,13 @@ def threads_of(jobs: int) -> int:
 def read_ahead(
     make: Callable[[Item], Result], items: Iterable[Item], jobs: int = 0, *, beyond: int = 1
 ) -> Generator[Result, None, None]:
-    """`make(item)` of each item, in order. An error comes when its item's turn comes, and ends the work.
+    """As `Pool.ahead`, by `jobs` threads; 0 is one a processor."""
+    with Workers(threads_of(jobs)).at_work() as pool:
+        yield from pool.ahead(make, items, beyond=beyond)
 
-    jobs: threads; 0 is one a processor. beyond: how many results at most wait in memory, beside one a thread.
-    """
-    threads = threads_of(jobs)
-    with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
-        remaining = iter(items)
-        waiting = deque(pool.submit(make, item) for item in islice(remaining, threads + beyond))
-        try:
-            while waiting:
-                result = waiting.popleft().result()
-                waiting.extend(pool.submit(make, item) for item in islice(remaining, 1))
-                yield result
-        finally:
-            for future in waiting:
-                future.cancel()
+
+def _start_process() -> None:
+    """One thread a process; the libraries that would take more are loaded later and ask the environment."""
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+    # Ctrl-C reaches every process of the terminal; only the parent acts on it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

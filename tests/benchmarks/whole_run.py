@@ -81,8 +81,8 @@ sys.exit(code)
 
 # name, module, function
 PARTS: list[tuple[str, str, str]] = [
-    ("reading and preprocessing", "lsfa_cli.stages.extract", "PreparedBatches._prepare"),
-    ("pasting defects", "lsfa_cli.stages.extract_pasted", "PastedBatches.make"),
+    ("reading and preprocessing", "lsfa_cli.stages.extract", "prepared"),
+    ("pasting defects", "lsfa_cli.stages.pasted_maker", "PastedMaker.make"),
     ("digests of raw files", "lsfa_cli.preprocessing.digests", "DigestMemo.digest"),
     ("hash of content", "lsfa_cli.artifacts.store", "content_hash"),
     ("training of adaptors", "lsfa_cli.stages.adapt", "_train"),

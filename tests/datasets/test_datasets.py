@@ -1,5 +1,6 @@
 """The table of data sets and the opening of one."""
 
+import pickle
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,8 @@ def test_every_row_opens(tmp_path: Path, name: str) -> None:
     assert dataset.records("widget")[0].split == "train"
     assert DATASETS[name].help
     assert DATASETS[name].needs
+    sent = pickle.loads(pickle.dumps(dataset))  # as worker processes get it
+    assert sent.records("widget") == dataset.records("widget")
 
 
 @pytest.mark.parametrize("name", DATASETS)

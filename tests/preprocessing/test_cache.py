@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -286,3 +287,20 @@ def test_numbers_are_kept_to_the_bit_and_made_again_when_damaged(tmp_path: Path)
         assert cache.fetch_numbers(KEY, 4, lambda: numbers + 1).tolist() == (numbers + 1).tolist()
         assert cache.fetch_numbers(KEY, 4, unwanted).tolist() == (numbers + 1).tolist()
     assert cache.fetch_numbers(KEY, 3, lambda: numbers[:3]).shape == (3,)
+
+
+def test_a_process_has_one_cache_of_a_folder(tmp_path: Path) -> None:
+    sent = pickle.dumps(SampleCache(tmp_path))
+    assert pickle.loads(sent) is pickle.loads(sent)  # as worker processes get it
+    assert pickle.loads(sent).folder == tmp_path
+
+
+def test_a_folder_can_be_tried(tmp_path: Path) -> None:
+    usable = SampleCache(tmp_path / "cache")
+    usable.try_folder()
+    assert usable.warnings == []
+    assert not [file for file in usable.folder.rglob("*") if file.is_file()]
+    (tmp_path / "file").write_text("")
+    unusable = SampleCache(tmp_path / "file" / "cache")
+    unusable.try_folder()
+    assert ["are not kept" in warning for warning in unusable.warnings] == [True]

@@ -1,5 +1,8 @@
 """Versions with pasted defects in the stage: what takes the place of a kind that finds none, and what is refused."""
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +20,16 @@ from lsfa_cli.pasting.paste import NoPlaceError
 from lsfa_cli.preprocessing.cache import SampleCache
 from lsfa_cli.samples import PatchFeatures, SampleRecord
 from lsfa_cli.settings import ExtractSettings, content_of
+from lsfa_cli.stages import extract as stage
 from lsfa_cli.stages.extract import extract, preprocess_options
 from lsfa_cli.stages.extract_pasted import PastedBatches, pasted_settings, plan_pasted
+from lsfa_cli.stages.pasted_maker import PastedMaker
 from lsfa_cli.stages.progress import NoProgress
+from lsfa_cli.stages.read_ahead import Pool, Workers
 from tests.datasets.real3d_trees import write_category
 
 SETTINGS = ExtractSettings(pasted=2, device="cpu", image_size=64, xyz_grid=8)
+STAND_INS = SETTINGS.model_copy(update={"rgb_backbone": "texture", "xyz_backbone": "surface"})
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +44,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> RasterDataset:
 def batches(dataset: RasterDataset, settings: ExtractSettings = SETTINGS) -> PastedBatches:
     options = preprocess_options(settings, dataset.recipe("fitting"))
     planned = plan_pasted(dataset, dataset.records("fitting"), settings, options, ("rgb", "xyz"))
-    return PastedBatches(planned, dataset, options, None, jobs=1, batch=3)
+    maker = PastedMaker(planned.kinds, dataset.name, options, None)
+    return PastedBatches(planned, maker, Pool(ThreadPoolExecutor(1), 1), batch=3)
 
 
 @pytest.fixture
@@ -70,7 +78,7 @@ def test_batches_come_in_order_and_depend_on_no_threads(dataset: RasterDataset) 
     source = batches(dataset)
     one = [made for batch in source.batches("train") for made in batch]
     assert [len(batch) for batch in source.batches("train")] == [3, 1]
-    many = list(map(source.make, source.pasted.versions["train"]))
+    many = list(map(source.maker.make, source.pasted.versions["train"]))
     for first, second, version in zip(one, many, source.pasted.versions["train"], strict=True):
         assert first.record == second.record == version.record
         assert first.original == version.original
@@ -85,7 +93,7 @@ def test_the_next_kind_takes_the_place_of_one_that_finds_none(dataset: RasterDat
     after = kinds[(kinds.index(version.kind) + 1) % len(kinds)]
     last = kinds[(kinds.index(version.kind) + 2) % len(kinds)]
     refused |= {version.kind, after}
-    made = source.make(version)
+    made = source.maker.make(version)
     assert made.refused == (version.kind, after)
     assert made.record.defect == last
     assert made.record.name == f"{version.original.name}#{last}-instead-of-{version.kind}-0"
@@ -98,22 +106,63 @@ def test_a_sample_without_any_place_is_named(dataset: RasterDataset, refused: se
     refused |= set(source.pasted.kinds)
     version = source.pasted.versions["train"][1]
     with pytest.raises(DataError, match=version.original.name):
-        source.make(version)
+        source.maker.make(version)
 
 
 def test_kinds_without_a_place_are_told_once(dataset: RasterDataset, refused: set[str], tmp_path: Path) -> None:
     listener = NoProgress()
     refused |= {version.kind for version in batches(dataset).pasted.versions["train"]}
-    settings = SETTINGS.model_copy(update={"rgb_backbone": "texture", "xyz_backbone": "surface"})
-    out = tmp_path / "features.h5"
-    outcome = extract(
-        dataset, "fitting", out, settings, cache=SampleCache(tmp_path / "cache"), jobs=1, progress=listener
-    )
+    out, cache = tmp_path / "features.h5", SampleCache(tmp_path / "cache")
+    outcome = extract(dataset, "fitting", out, STAND_INS, cache=cache, jobs=1, progress=listener)
     assert "6 with pasted defects" in outcome.summary
     told = [warning for warning in listener.warnings if "found no place" in warning]
     assert len(told) == len({warning.partition(" ")[0] for warning in told}) > 0
     with open_features(out) as features:
         assert not refused & set(PastedFeatures(features, "train").defects)
+
+
+class Listener(NoProgress):
+    """Keeps what is said, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def test_processes_make_what_threads_make(
+    dataset: RasterDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashes = []
+    for workers in (Workers(1), Workers(2, processes=True)):
+        monkeypatch.setattr(stage, "workers_for", lambda jobs, device, workers=workers: workers)
+        out, cache = tmp_path / f"{workers}.h5", SampleCache(tmp_path / f"{workers}")
+        listener = Listener()
+        extract(dataset, "fitting", out, STAND_INS, cache=cache, progress=listener)
+        assert any(str(workers) in said for said in listener.said)
+        assert len(list(cache.folder.rglob("*.npz"))) == len(dataset.records("fitting")) + 6
+        with open_features(out) as features:
+            hashes.append(features.artifact.content_hash)
+    assert hashes[0] == hashes[1]
+
+
+def test_a_process_that_prepares_samples_loads_no_networks() -> None:
+    loads = "import sys, lsfa_cli.stages.pasted_maker; print({'torch', 'open3d', 'h5py'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", loads], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_processes_tell_that_nothing_can_be_kept(
+    dataset: RasterDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "workers_for", lambda jobs, device: Workers(1, processes=True))
+    (tmp_path / "file").write_text("")
+    listener = NoProgress()
+    cache = SampleCache(tmp_path / "file" / "cache")
+    extract(dataset, "fitting", tmp_path / "out.h5", STAND_INS, cache=cache, progress=listener)
+    assert any("are not kept" in warning for warning in listener.warnings)
 
 
 def test_unorganized_clouds_are_refused(tmp_path: Path) -> None:
