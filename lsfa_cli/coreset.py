@@ -6,7 +6,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from lsfa_cli.greedy_blocks import GreedyBlocks
 from lsfa_cli.samples import FloatArray
 
 
@@ -63,6 +62,8 @@ def greedy_coreset(
         raise ValueError(f"cannot choose {count} points of features of shape {features.shape}")
     if not 0 <= start < len(features):
         raise ValueError(f"start {start} is not the index of one of {len(features)} points")
+    from lsfa_cli.greedy_blocks import GreedyBlocks  # which loads PyTorch
+
     greedy = GreedyBlocks(features, count, device)
     picks, block, exhausted = [], [start], False
     while not exhausted:

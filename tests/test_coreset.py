@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.random_projection import SparseRandomProjection
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lsfa_cli import coreset, greedy_blocks
+from lsfa_cli import greedy_blocks
 from lsfa_cli.coreset import coreset_count, greedy_coreset, random_coreset, random_projection
 from lsfa_cli.greedy_blocks import GreedyBlocks
 from lsfa_cli.half_distances import product_rows, product_targets
@@ -56,7 +56,7 @@ def go(way: str, patch: pytest.MonkeyPatch) -> None:
     """Make the picks on the host with products in one type or the other at first, or as on a device."""
     patch.setattr(greedy_blocks, "multiplies_bfloat16", lambda _: way == "bf16")
     if way == "device":  # which is the processor, by another name
-        patch.setattr(coreset, "GreedyBlocks", lambda features, count, _: GreedyBlocks(features, count, "cpu:0"))
+        patch.setattr(greedy_blocks, "GreedyBlocks", lambda features, count, _: GreedyBlocks(features, count, "cpu:0"))
 
 
 WAYS = ("fp32", "bf16", "device")

@@ -81,8 +81,10 @@ def test_search_and_coreset_by_hand() -> None:
     assert search.operations == 2 * 1045 * entries * 1152
     assert search.held == 4 * 4 * entries * 1152
     coreset = costs._coreset_cost(bank, entries)
-    assert coreset.held == pytest.approx(244 * 1045 * (2 * 4 * 307 + 64))
-    assert costs._coreset_cost(replace(bank, dimension=33), entries).held == 244 * 1045 * (2 * 4 * 33 + 64)
+    points = 244 * 1045
+    assert coreset.held == pytest.approx((2 * points + entries) * 4 * 307 + 64 * points)
+    narrow = costs._coreset_cost(replace(bank, dimension=33), entries)
+    assert narrow.held == (2 * points + entries) * 4 * 33 + 64 * points
 
 
 def test_settings_that_cost_less_cost_less() -> None:
