@@ -1,7 +1,7 @@
 """Rows 6 to 9: coreset, search, the score of one sample, maps."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,16 +44,25 @@ def coreset_cases(tiny: bool) -> Iterator[Case]:
     for name, make in (("random", random_points), ("clustered", clustered_points)):
         points = make(total, dimension)
         yield coreset_case(points, count, timed, name, Target(kind="ratio", value=20))
+    yield coreset_case(points, count, timed, f"{name}, in place", None, loop=plain.greedy_loop_in_place)
     if not tiny:
         points = clustered_points(175_000, 128)
         yield coreset_case(points, 17_500, 25, "10 % of 175,000", Target(kind="seconds", value=15))
 
 
 def coreset_case(
-    points: NDArray[np.float32], count: int, timed: int, name: str, target: Target | None, checked: int = 50
+    points: NDArray[np.float32],
+    count: int,
+    timed: int,
+    name: str,
+    target: Target | None,
+    *,
+    checked: int = 50,
+    loop: Callable[[NDArray[np.float32], int], NDArray[np.int64]] = plain.greedy_loop,
 ) -> Case:
     """Greedy k-centre of `points`; the order of the first picks is compared with the plain float64 loop's."""
     total, dimension = points.shape
+    published = loop is plain.greedy_loop
 
     def difference(_: NDArray[np.int64], ours: NDArray[np.int64]) -> float:
         right = plain.exact_greedy_loop(points, min(checked, timed))
@@ -64,8 +73,8 @@ def coreset_case(
         stage="bank",
         name=f"greedy coreset, {name}",
         work=f"{count:,} of {total:,} x {dimension}",
-        reference="one pick a pass over all points",
-        plain=lambda: plain.greedy_loop(points, timed),
+        reference=f"one pick a pass over all points, in {'new memory each' if published else 'the same memory'}",
+        plain=lambda: loop(points, timed),
         ours=lambda: greedy_coreset(points, count),
         difference=difference,
         tolerance=0,

@@ -93,6 +93,22 @@ def greedy_loop(points: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     return np.array(picked)
 
 
+def greedy_loop_in_place(points: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """The same in memory that is used again: `greedy_loop` asks the system for new pages at each pick."""
+    library = torch.from_numpy(points)
+    difference = library - library[0]
+    nearest = torch.linalg.vector_norm(difference, dim=1)
+    distance = torch.empty_like(nearest)
+    picked = [0]
+    for _ in range(count - 1):
+        latest = int(nearest.argmax())
+        picked.append(latest)
+        torch.sub(library, library[latest], out=difference)
+        torch.linalg.vector_norm(difference, dim=1, out=distance)
+        torch.minimum(nearest, distance, out=nearest)
+    return np.array(picked)
+
+
 def exact_greedy_loop(points: NDArray[np.float32], count: int, rows: int = 1024) -> NDArray[np.int64]:
     """The same by differences in float64, in pieces that stay in the cache: the order that is right."""
     exact = points.astype(np.float64)
