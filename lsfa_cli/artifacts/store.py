@@ -126,7 +126,7 @@ def create(
         yield ArtifactWriter(file, schema, disk.check)
         file.flush()
         disk.check()
-        _check(file, schema, path)
+        _check(data_sets(file), schema, path)
         with disk.syncing():
             digest = content_hash(file)
         file.attrs["content_hash"] = digest
@@ -192,12 +192,20 @@ def _plain(value: Any) -> Any:
 class Artifact:
     """An artifact open for reading. Its header is checked; data sets are read when asked for, by slices if wished."""
 
-    def __init__(self, path: Path, file: h5py.File, schema: Schema) -> None:
+    def __init__(
+        self,
+        path: Path,
+        file: h5py.File,
+        schema: Schema,
+        attributes: Mapping[str, Any],
+        datasets: Mapping[str, h5py.Dataset],
+    ) -> None:
+        """attributes, datasets: of the file, by their names and paths; to look one up in it takes longer than a row."""
         self.path = path
         self.schema = schema
+        self.attributes = attributes
         self._file = file
-        self._datasets: dict[str, h5py.Dataset] = {}
-        self.attributes: dict[str, Any] = {name: _plain(value) for name, value in file.attrs.items()}
+        self._datasets = datasets
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -215,7 +223,7 @@ class Artifact:
         return str(self.attributes["content_hash"])
 
     def __contains__(self, path: str) -> bool:
-        return path in self._file
+        return path in self._datasets or path in self._file
 
     def offsets(self, group: str, samples: int, columns: Sequence[str]) -> NDArray[np.int64]:
         """(samples + 1,), where the rows of each sample begin in the data sets `columns` of a group.
@@ -234,12 +242,9 @@ class Artifact:
 
     def dataset(self, path: str) -> h5py.Dataset:
         """The data set itself, for reading slices."""
-        found = self._datasets.get(path)  # to look one up takes longer than to read a few rows of it
-        if found is None:
-            if path not in self._file:
-                raise ArtifactError(f"{self.path} has no data set '{path}'")
-            found = self._datasets[path] = self._file[path]
-        return found
+        if path not in self._datasets:
+            raise ArtifactError(f"{self.path} has no data set '{path}'")
+        return self._datasets[path]
 
     def read(self, path: str) -> NDArray[Any]:
         """A whole data set as an array."""
@@ -259,7 +264,7 @@ class Artifact:
 
     def paths(self) -> list[str]:
         """The paths of all data sets, sorted."""
-        return sorted(data_sets(self._file))
+        return sorted(self._datasets)
 
 
 @contextlib.contextmanager
@@ -277,16 +282,18 @@ def open_artifact(path: Path, schema_name: str | None = None) -> Iterator[Artifa
     except OSError as error:
         raise damaged(path, str(error)) from error
     with file:
-        schema = _schema_of(file, path, schema_name)
-        _check(file, schema, path)
-        yield Artifact(path, file, schema)
+        attributes = {name: _plain(value) for name, value in file.attrs.items()}
+        schema = _schema_of(attributes, path, schema_name)
+        datasets = data_sets(file)
+        _check(datasets, schema, path)
+        yield Artifact(path, file, schema, attributes, datasets)
 
 
-def _schema_of(file: h5py.File, path: Path, expected: str | None) -> Schema:
-    missing = [name for name in ROOT_ATTRIBUTES if name not in file.attrs]
+def _schema_of(attributes: Mapping[str, Any], path: Path, expected: str | None) -> Schema:
+    missing = [name for name in ROOT_ATTRIBUTES if name not in attributes]
     if missing:
         raise ArtifactError(f"{path} is no artifact of lsfa: it lacks the attribute '{missing[0]}'")
-    name, version = str(file.attrs["schema"]), int(file.attrs["schema_version"])
+    name, version = str(attributes["schema"]), int(attributes["schema_version"])
     if name not in SCHEMAS:
         raise ArtifactError(f"{path} has the unknown schema '{name}'", hint=f"Known: {', '.join(sorted(SCHEMAS))}.")
     if expected is not None and name != expected:
@@ -294,14 +301,13 @@ def _schema_of(file: h5py.File, path: Path, expected: str | None) -> Schema:
     if version > SCHEMAS[name].version:
         raise ArtifactError(
             f"{path} has {name} version {version}; this lsfa reads up to {SCHEMAS[name].version}",
-            hint=f"It was written by lsfa {file.attrs['lsfa_version']}. Update lsfa to read it.",
+            hint=f"It was written by lsfa {attributes['lsfa_version']}. Update lsfa to read it.",
         )
     return SCHEMAS[name]
 
 
-def _check(file: h5py.File, schema: Schema, path: Path) -> None:
+def _check(present: Mapping[str, h5py.Dataset], schema: Schema, path: Path) -> None:
     """Every data set is one the schema knows, with its type and number of axes; none that it requires is missing."""
-    present = data_sets(file)
     rows = {name: schema.find(name) for name in present}
     found = set(rows.values())
     for row in schema.data_sets:
