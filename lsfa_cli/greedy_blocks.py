@@ -17,6 +17,7 @@ from lsfa_cli.tensor_bounds import TensorBound, exact_products, rounding_residua
 
 BLOCK_SIZE = 640  # candidates a block; more means fewer updates of bounds and longer passes over the block
 POOL_SIZE = 8192  # points from which blocks are taken until others may be farther
+AVERAGED = 4096  # points, of whose mean all are seen
 PREPARED_ROWS = 2048  # points made ready for products at a time, so that they stay in the cache
 CHUNK_ROWS = 8192  # points a product, so that its result stays in the cache
 PRODUCTS = 2**22  # products of candidates and picks held at once
@@ -93,12 +94,12 @@ class GreedyBlocks:
             distance = self._measure(block, exact, rows)
             if not self.on_host:
                 return _picks_on_device(block, exact, distance, rival, after, limit)
-            halves = product_targets(rows[:, :-2]) @ rows.T
             candidates = _Candidates(
                 points=block.numpy(),
                 exact=exact.numpy(),
                 distance=distance.numpy(),
-                halves=halves.numpy(),
+                rows=rows.numpy(),
+                targets=product_targets(rows[:, :-2]).numpy(),
                 norm=(2 * rows[:, -2]).numpy(),
                 bound=self.fine_bound.bound,
             )
@@ -112,12 +113,9 @@ class GreedyBlocks:
         return (exact - self.centre).to(self.fine)
 
     def _mean(self) -> Tensor:
-        """About the mean of all points, (D,): centring keeps the rounding of the products small."""
-        parts = [self._scaled(chunk, self.wide).mean(dim=0) for chunk in _chunks(len(self.features), PREPARED_ROWS)]
-        return torch.stack(parts).mean(dim=0)
-
-    def _scaled(self, chunk: slice, kind: torch.dtype) -> Tensor:
-        return self.features[chunk].to(kind).mul(self.scale)
+        """The mean of some points, (D,), about that of all: centring keeps the rounding of the products small."""
+        some = self.features[:: max(1, len(self.features) // AVERAGED)]
+        return some.to(self.wide).mul(self.scale).mean(dim=0)
 
     def _compute_in(self, kind: torch.dtype) -> None:
         """Choose the type of the products, and bound the distances to the picks so far by it."""
@@ -130,7 +128,7 @@ class GreedyBlocks:
         self.norm = torch.empty_like(self.upper)
         self.residual = torch.zeros_like(self.upper)
         for chunk in _chunks(total, PREPARED_ROWS):
-            points = self._scaled(chunk, wide).sub_(self.centre.to(wide))
+            points = self.features[chunk].to(wide).mul(self.scale).sub_(self.centre.to(wide))
             rows = product_rows(points.to(kind), out=self.rows[chunk])
             self.norm[chunk] = 2 * rows[:, dimension : dimension + pieces].double().sum(dim=1)
             if kind == torch.bfloat16:
@@ -237,20 +235,23 @@ class _Candidates:
     """A block on the processor.
 
     points: (n,) which they are, ascending. exact: (n, D) their coordinates. distance: (n,) squared distances to the
-    nearest pick. halves: (n, n) half their mutual distances, by products of numbers whose squared length is `norm`
-    (n,), with such a bound.
+    nearest pick. rows, targets: (n, D + 2), whose products are half their mutual distances, with such a bound, by
+    numbers whose squared length is `norm` (n,).
     """
 
     points: NDArray[np.int64]
     exact: NDArray[np.float64]
     distance: NDArray[np.float64]
-    halves: FloatArray
+    rows: FloatArray
+    targets: FloatArray
     norm: FloatArray
     bound: ExpansionBound
 
     def picks(self, rival: tuple[float, int], limit: int) -> tuple[list[int], bool]:
         """As of `GreedyBlocks.next_picks`. rival: the best outside, as (bound, minus index)."""
         distance = self.distance.copy()
+        # Products up to these may be of distances that lower those so far.
+        reach = self.bound.highest_approximation(distance, self.norm) / 2
         picks: list[int] = []
         while len(picks) < limit:
             best = int(distance.argmax())  # the lowest index of equal ones, since the block is sorted
@@ -259,10 +260,10 @@ class _Candidates:
             if distance[best] == 0.0:
                 return picks, not picks
             picks.append(int(self.points[best]))
-            # Products tell which distances the pick can lower.
-            near = np.flatnonzero(2 * self.halves[best] <= self.bound.highest_approximation(distance, self.norm))
-            lower = squared_distances(self.exact[near], self.exact[best])
-            distance[near] = np.minimum(distance[near], lower)
+            near = np.flatnonzero(self.rows @ self.targets[best] <= reach)
+            lower = np.minimum(distance[near], squared_distances(self.exact[near], self.exact[best]))
+            distance[near] = lower
+            reach[near] = self.bound.highest_approximation(lower, self.norm[near]) / 2
         return picks, False
 
 
@@ -300,7 +301,7 @@ def _highest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
     Of equal ones those that come first are taken first.
     """
-    least = torch.topk(values, count + 1).values[-1:]
+    least = torch.topk(values, count + 1, sorted=False).values.amin()
     places = torch.nonzero(values >= least).squeeze(1)
     tied = values[places] == least
     taken = ~tied | (tied.cumsum(dim=0) <= count - torch.count_nonzero(~tied))
