@@ -18,7 +18,7 @@ from lsfa_cli.tensor_bounds import TensorBound, exact_products, rounding_residua
 BLOCK_SIZE = 640  # candidates a block; more means fewer updates of bounds and longer passes over the block
 POOL_SIZE = 8192  # points from which blocks are taken until others may be farther
 AVERAGED = 4096  # points, of whose mean all are seen
-PREPARED_ROWS = 2048  # points made ready for products at a time, so that they stay in the cache
+PREPARED_ROWS = 4096  # points made ready for products at a time, so that they stay in the cache
 CHUNK_ROWS = 8192  # points a product, so that its result stays in the cache
 PRODUCTS = 2**22  # products of candidates and picks held at once
 PAIR_ROWS = 8192  # pairs measured at a time
@@ -94,9 +94,11 @@ class GreedyBlocks:
             distance = self._measure(block, exact, rows)
             if not self.on_host:
                 return _picks_on_device(block, exact, distance, rival, after, limit)
+            alive = distance >= rival  # others cannot be picked before the bounds are brought up to date
+            rows, distance = rows[alive], distance[alive]
             candidates = _Candidates(
-                points=block.numpy(),
-                exact=exact.numpy(),
+                points=block[alive].numpy(),
+                exact=exact[alive].numpy(),
                 distance=distance.numpy(),
                 rows=rows.numpy(),
                 targets=product_targets(rows[:, :-2]).numpy(),
@@ -172,7 +174,7 @@ class GreedyBlocks:
                 part = rows[chunk]
                 halves = product[: len(targets) * len(part)].view(len(targets), len(part))
                 torch.amin(torch.mm(targets, part.T, out=halves), dim=0, out=lowest[chunk])
-            bounds = self._upper(2 * lowest.double(), points, self.residual[picks].amax())
+            bounds = self._upper(lowest.double().mul_(2), points, self.residual[picks].amax())
             self.upper[points] = torch.minimum(self.upper[points], bounds)
 
     def _upper(self, squared: Tensor, points: Tensor | slice, residual: Tensor) -> Tensor:
@@ -180,7 +182,7 @@ class GreedyBlocks:
         bounds = self.bound.upper(squared, self.norm[points])
         if self.rows.dtype != torch.bfloat16:
             return bounds
-        return bounds.clamp_(min=0).sqrt_().add_(self.residual[points]).add_(residual).square_()
+        return bounds.sqrt_().add_(self.residual[points]).add_(residual).square_()
 
     def _is_coarse_for(self, points: Tensor) -> bool:
         """Whether rounding may be more than a small part of most bounds of some points."""
@@ -253,7 +255,7 @@ class _Candidates:
         # Products up to these may be of distances that lower those so far.
         reach = self.bound.highest_approximation(distance, self.norm) / 2
         picks: list[int] = []
-        while len(picks) < limit:
+        while len(distance) and len(picks) < limit:
             best = int(distance.argmax())  # the lowest index of equal ones, since the block is sorted
             if (float(distance[best]), -int(self.points[best])) < rival:
                 break

@@ -44,14 +44,13 @@ class TensorBound:
         return 4 * self.bound.relative * norm.double() + self.bound.underflow
 
     def upper(self, approximate: Tensor, norm: Tensor) -> Tensor:
-        """The largest true squared distance that can have given `approximate`."""
-        product = approximate.double()
-        return (product + self.result * product.abs() + self._absolute(norm)) / (1 - self.bound.relative)
+        """The largest true squared distance that can have given `approximate`, which may lie below 0."""
+        product = approximate.to(torch.float64, copy=True).clamp_(min=0)
+        return product.mul_(1 + self.result).add_(self._absolute(norm)).div_(1 - self.bound.relative)
 
     def highest_approximation(self, squared: Tensor, norm: Tensor) -> Tensor:
         """The largest value that a true squared distance of at most `squared` can give."""
-        product = squared.double() * (1 + self.bound.relative) + self._absolute(norm)
-        return product + self.result * product.abs()
+        return (squared.double() * (1 + self.bound.relative) + self._absolute(norm)) * (1 + self.result)
 
 
 def rounding_residual(points: Tensor, rounded: Tensor) -> Tensor:

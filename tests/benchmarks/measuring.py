@@ -142,8 +142,12 @@ def best_of(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
 
 
 def user_environment() -> dict[str, str]:
-    """The environment of a program that is run as a user runs it: Python keeps what it has compiled."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    """The environment of a program that is run as a user runs it.
+
+    Python keeps what it has compiled, and threads wait as `lsfa` lets them, whatever is imported before it begins.
+    """
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {"OMP_WAIT_POLICY": "PASSIVE"} | kept
 
 
 def machine() -> dict[str, Any]:
