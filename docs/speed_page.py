@@ -46,8 +46,8 @@ READING = """## How to read it
   numbers of threads, the file was put together from several runs.
 - An extrapolated reference made a part of its picks, each of which costs it the same.
 - The coreset's reference takes 60 MB of new memory at each pick, as published code does. Depending on what the process
-  did before, the system hands it out at once or page by page: the same loop was seen to take 5 and 22 s. "In place" is
-  the loop without that; against it ours is about 18 times as fast.
+  did before, the system hands it out at once or page by page, and the same loop takes several times as long. "In
+  place" is the loop without that.
 - `python -m tests.benchmarks --rows 6 7` measures some rows alone, `--help` tells the rest. No test asserts a time; the
   tests check with small sizes that both ways agree.
 - `nox -s bench` runs all rows and makes this page; `nox -s bench_peers` the other packages, `python -m
