@@ -111,6 +111,12 @@ class GreedyBlocks:
         """Points in float64, scaled by a power of two, which loses nothing and can neither overflow nor vanish."""
         return self.features.index_select(0, points).double() * self.scale
 
+    def _squared(self, left: Tensor, right: Tensor) -> Tensor:
+        """Squared distances of rows, by the same sums as a block's, so that copies of a point stay equal."""
+        if self.on_host:
+            return torch.from_numpy(squared_distances(left.numpy(), right.numpy()))
+        return (left - right).square().sum(dim=1)
+
     def _fine(self, exact: Tensor) -> Tensor:
         return (exact - self.centre).to(self.fine)
 
@@ -225,7 +231,7 @@ class GreedyBlocks:
             place, pick = torch.nonzero(halves <= reach.unsqueeze(1), as_tuple=True)
             for pairs in torch.split(torch.arange(len(pick), device=self.device), PAIR_ROWS):
                 points, others = places[place[pairs]], self.picks[since + pick[pairs]]
-                measured = (exact.index_select(0, points) - self._exact(others)).square().sum(dim=1)
+                measured = self._squared(exact.index_select(0, points), self._exact(others))
                 distance.scatter_reduce_(0, points, measured, "amin")
         self.known[block] = self.upper[block] = distance
         self.seen[block] = len(self.picks)
