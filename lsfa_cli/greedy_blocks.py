@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lsfa_cli.half_distances import pieces_of, product_rows, product_targets
+from lsfa_cli.half_distances import distance_rows, distance_targets, pieces_of
 from lsfa_cli.precision import multiplies_bfloat16
 from lsfa_cli.product_rounding import ExpansionBound, squared_distances
 from lsfa_cli.samples import FloatArray
@@ -90,7 +90,7 @@ class GreedyBlocks:
                 self._compute_in(self.finer.pop(0))
                 return [], False
             exact = self._exact(block)
-            rows = product_rows(self._fine(exact))
+            rows = distance_rows(self._fine(exact))
             distance = self._measure(block, exact, rows)
             if not self.on_host:
                 return _picks_on_device(block, exact, distance, rival, after, limit)
@@ -101,7 +101,7 @@ class GreedyBlocks:
                 exact=exact[alive].numpy(),
                 distance=distance.numpy(),
                 rows=rows.numpy(),
-                targets=product_targets(rows[:, :-2]).numpy(),
+                targets=distance_targets(rows[:, :-2]).numpy(),
                 norm=(2 * rows[:, -2]).numpy(),
                 bound=self.fine_bound.bound,
             )
@@ -137,7 +137,7 @@ class GreedyBlocks:
         self.residual = torch.zeros_like(self.upper)
         for chunk in _chunks(total, PREPARED_ROWS):
             points = self.features[chunk].to(wide).mul(self.scale).sub_(self.centre.to(wide))
-            rows = product_rows(points.to(kind), out=self.rows[chunk])
+            rows = distance_rows(points.to(kind), out=self.rows[chunk])
             self.norm[chunk] = 2 * rows[:, dimension : dimension + pieces].double().sum(dim=1)
             if kind == torch.bfloat16:
                 self.residual[chunk] = rounding_residual(points, rows[:, :dimension])
@@ -150,7 +150,7 @@ class GreedyBlocks:
         """Targets of the products that measure, of the picks from `first` on."""
         for start in range(first, len(self.picks), CHUNK_ROWS):
             part = slice(start, min(start + CHUNK_ROWS, len(self.picks)))
-            self.targets[part] = product_targets(self._fine(self._exact(self.picks[part])))
+            self.targets[part] = distance_targets(self._fine(self._exact(self.picks[part])))
 
     def _fill_pool(self) -> None:
         """Take the points of the highest bounds for the pool, (P,) ascending, and note the best outside it.
@@ -173,27 +173,27 @@ class GreedyBlocks:
         for picks in torch.split(self.picks[first:], BLOCK_SIZE):
             if not len(picks):
                 return
-            targets = product_targets(self.rows.index_select(0, picks)[:, :dimension])
+            targets = distance_targets(self.rows.index_select(0, picks)[:, :dimension])
             lowest = torch.empty(len(rows), dtype=rows.dtype, device=self.device)
             product = torch.empty(len(targets) * min(CHUNK_ROWS, len(rows)), dtype=rows.dtype, device=self.device)
             for chunk in _chunks(len(rows), CHUNK_ROWS):
                 part = rows[chunk]
                 halves = product[: len(targets) * len(part)].view(len(targets), len(part))
                 torch.amin(torch.mm(targets, part.T, out=halves), dim=0, out=lowest[chunk])
-            bounds = self._upper(lowest.double().mul_(2), points, self.residual[picks].amax())
+            bounds = self._upper(lowest.double().mul_(2), points, picks)
             self.upper[points] = torch.minimum(self.upper[points], bounds)
 
-    def _upper(self, squared: Tensor, points: Tensor | slice, residual: Tensor) -> Tensor:
-        """Bounds of the squared distances that products gave, of points to picks of at most such a residual."""
+    def _upper(self, squared: Tensor, points: Tensor | slice, picks: Tensor | slice) -> Tensor:
+        """Bounds of the squared distances that products gave, of points to some of the picks."""
         bounds = self.bound.upper(squared, self.norm[points])
         if self.rows.dtype != torch.bfloat16:
             return bounds
-        return bounds.sqrt_().add_(self.residual[points]).add_(residual).square_()
+        return bounds.sqrt_().add_(self.residual[points]).add_(self.residual[picks].amax()).square_()
 
     def _is_coarse_for(self, points: Tensor) -> bool:
         """Whether rounding may be more than a small part of most bounds of some points."""
         upper = self.upper[points]
-        widened = self._upper(upper, points, self.residual.amax())
+        widened = self._upper(upper, points, slice(None))
         return bool(2 * torch.count_nonzero(widened > (1 + COARSE) * upper) > len(points))
 
     def _block(self) -> tuple[Tensor, Tensor, Tensor]:

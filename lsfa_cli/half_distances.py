@@ -28,13 +28,13 @@ def half_squares(points: Tensor) -> Tensor:
     return torch.stack(pieces, dim=1)
 
 
-def product_rows(points: Tensor, out: Tensor | None = None) -> Tensor:
+def distance_rows(points: Tensor, out: Tensor | None = None) -> Tensor:
     """(n, D + 2 pieces) rows of a product, of (n, D) points in the type of the product; `out` where it is given."""
     halves = half_squares(points)
     return torch.cat([points, halves, torch.ones_like(halves)], dim=1, out=out)
 
 
-def product_targets(points: Tensor) -> Tensor:
-    """(n, D + 2 pieces): the products of these with `product_rows` are half the squared distances."""
+def distance_targets(points: Tensor) -> Tensor:
+    """(n, D + 2 pieces): the products of these with `distance_rows` are half the squared distances."""
     halves = half_squares(points)
     return torch.cat([-points, torch.ones_like(halves), halves], dim=1)

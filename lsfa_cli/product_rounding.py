@@ -37,10 +37,6 @@ class ExpansionBound:
     def _absolute(self, norm: FloatArray | np.floating) -> NDArray[np.float64]:
         return 4 * self.relative * np.asarray(norm, dtype=np.float64) + self.underflow
 
-    def lower(self, approximate: FloatArray, norm: FloatArray | np.floating) -> NDArray[np.float64]:
-        """The least true squared distance that can have given `approximate`."""
-        return np.asarray((approximate - self._absolute(norm)) / (1 + self.relative))
-
     def upper(self, approximate: FloatArray, norm: FloatArray | np.floating) -> NDArray[np.float64]:
         """The largest true squared distance that can have given `approximate`."""
         return np.asarray((approximate + self._absolute(norm)) / (1 - self.relative))

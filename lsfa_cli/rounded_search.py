@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lsfa_cli.half_distances import ROUNDED_PIECES, half_squares, product_targets
+from lsfa_cli.half_distances import ROUNDED_PIECES, distance_rows, distance_targets
 from lsfa_cli.nearest_entries import hidden_in, nearest_entries
 from lsfa_cli.product_rounding import BFLOAT16_ROUNDING
 
@@ -28,15 +28,13 @@ class RoundedIndex:
         padded = math.ceil(capacity / GROUP) * GROUP
         self._rows = torch.zeros((padded, dimension + 2 * ROUNDED_PIECES), dtype=torch.bfloat16, device=device)
         self._rows[:, dimension] = torch.inf  # where there is no entry yet
-        self._rows[:, dimension + ROUNDED_PIECES :] = 1
         self._residual = torch.zeros(padded, device=device)
         self._dimension = dimension
 
     def put(self, slots: slice, entries: Tensor) -> None:
         """Set the (n, D) entries of n slots."""
         rounded = entries.bfloat16()
-        self._rows[slots, : self._dimension] = rounded
-        self._rows[slots, self._dimension : self._dimension + ROUNDED_PIECES] = half_squares(rounded)
+        distance_rows(rounded, out=self._rows[slots])
         self._residual[slots] = torch.linalg.vector_norm(entries - rounded.float(), dim=1)
 
     def propose(self, queries: Tensor, count: int, hidden: Sequence[tuple[slice, slice]]) -> tuple[Tensor, Tensor]:
@@ -46,7 +44,7 @@ class RoundedIndex:
         the mean than `DEVIATIONS` standard deviations. hidden: ranges of queries, and of entries they may not find.
         """
         rounded = queries.bfloat16()
-        scores = product_targets(rounded) @ self._rows[: math.ceil(count / GROUP) * GROUP].T
+        scores = distance_targets(rounded) @ self._rows[: math.ceil(count / GROUP) * GROUP].T
         for own, part in hidden:
             scores[own, part] = torch.inf
         groups = scores.view(len(queries), scores.shape[1] // GROUP, GROUP)

@@ -1,5 +1,7 @@
 """Greedy k-centre against the reference, and against the plain float64 loop where rounding is cruel."""
 
+import itertools
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lsfa_cli import greedy_blocks
 from lsfa_cli.coreset import coreset_count, greedy_coreset, random_coreset, random_projection
 from lsfa_cli.greedy_blocks import GreedyBlocks
-from lsfa_cli.half_distances import product_rows, product_targets
+from lsfa_cli.half_distances import distance_rows, distance_targets
 from lsfa_cli.product_rounding import FLOAT32_ROUNDING, FLOAT64_ROUNDING, ExpansionBound, squared_distances
 from lsfa_cli.tensor_bounds import TensorBound, rounding_residual
 
@@ -141,9 +143,8 @@ def test_the_unit_does_not_matter(scale: float) -> None:
     np.testing.assert_array_equal(greedy_coreset(points * scale, 100), plain_greedy(points, 100))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
-    st.sampled_from(WAYS),
     st.integers(1, 60),
     st.integers(1, 4),
     st.integers(1, 4),
@@ -152,13 +153,13 @@ def test_the_unit_does_not_matter(scale: float) -> None:
     st.data(),
 )
 def test_ties_take_the_lowest_index(
-    way: str, total: int, dimension: int, spread: int, seed: int, offset: int, data: st.DataObject
+    total: int, dimension: int, spread: int, seed: int, offset: int, data: st.DataObject
 ) -> None:
     # A small lattice: ties at every pick, copies everywhere; blocks and chunks small enough to cross their borders.
     points = np.random.default_rng(seed).integers(-spread, spread + 1, (total, dimension)).astype(np.float64) + offset
     start, count = data.draw(st.integers(0, total - 1)), data.draw(st.integers(1, total))
     expected = plain_greedy(points, count, start)
-    for sizes in ((1, 2, 7, 4), (4, 9, 5, 40), (16, 16, 5, 1), (512, 4096, 4096, 2**20)):
+    for way, sizes in itertools.product(WAYS, ((1, 2, 7, 4), (4, 9, 5, 40), (16, 16, 5, 1), (512, 4096, 4096, 2**20))):
         with pytest.MonkeyPatch.context() as patch:
             for name, size in zip(("BLOCK_SIZE", "POOL_SIZE", "CHUNK_ROWS", "PRODUCTS"), sizes, strict=True):
                 patch.setattr(greedy_blocks, name, size)
@@ -249,7 +250,7 @@ def test_the_host_looks_once_in_many_choices(monkeypatch: pytest.MonkeyPatch) ->
     with Looks() as looks:
         picks = greedy_coreset(points, 300)
     np.testing.assert_array_equal(picks, plain_greedy(points, 300))
-    assert 0 < looks.count + len(transfers) < 60
+    assert 0 < looks.count + len(transfers) < 40
     with Looks() as counted:
         int(torch.arange(3)[torch.tensor(1)])  # a tensor of one value as an index, and a value read
     assert counted.count == 2
@@ -265,28 +266,37 @@ def test_progress_rises_to_the_count() -> None:
     assert len(calls) > 2
 
 
-class Largest(TorchDispatchMode):
-    """Notes the most bytes of any tensor that comes to be."""
+class Held(TorchDispatchMode):
+    """Notes the most bytes that tensors made in it hold at any time."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.bytes = 0
+        self.now = self.peak = 0
+        self.known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = function(*args, **(kwargs or {}))
         for one in made if isinstance(made, tuple | list) else [made]:
-            if isinstance(one, torch.Tensor):
-                self.bytes = max(self.bytes, one.untyped_storage().nbytes())
+            if isinstance(one, torch.Tensor) and one.untyped_storage() not in self.known:
+                storage = one.untyped_storage()
+                self.known.add(storage)
+                self.now += storage.nbytes()
+                self.peak = max(self.peak, self.now)
+                weakref.finalize(storage, self.release, storage.nbytes())
         return made
 
+    def release(self, count: int) -> None:
+        self.now -= count
 
+
+@pytest.mark.parametrize("way", ["fp32", "bf16"], indirect=True)
 @pytest.mark.usefixtures("way")
-def test_no_array_is_much_larger_than_the_points() -> None:
+def test_memory_is_a_few_copies_of_the_points() -> None:
     points = random_points(20_000, 32)
-    with Largest() as largest:
+    with Held() as held:
         greedy_coreset(points, 300)
-    buffer = 4 * max(greedy_blocks.BLOCK_SIZE * greedy_blocks.CHUNK_ROWS, greedy_blocks.PRODUCTS)
-    assert largest.bytes <= max(buffer, 8 * greedy_blocks.DIFFERENCES, 2 * points.nbytes)  # N x N would be 1.6 GB
+    # One copy for products, some arrays of one value a point, and the buffers of a block; N x N would be 1.6 GB.
+    assert 0 < held.peak < 2 * points.nbytes + 40 * len(points) + 4 * 512 * (4 * 4096)
 
 
 def test_bad_input_is_refused() -> None:
@@ -320,7 +330,6 @@ def test_the_bounds_hold_for_products(dimension: int, offset: float, kind: type,
     true = np.stack([squared_distances(exact, row) for row in exact])
     bound = ExpansionBound(dimension, rounding)
     for own in (norm[:, None], norm[None, :]):  # the norm of either point will do
-        assert (bound.lower(approximate, own) <= true).all()
         assert (bound.upper(approximate, own) >= true).all()
         assert (bound.highest_approximation(true, own) >= approximate).all()
     assert bound.upper(approximate, norm).max() < 1.01 * true.max() + 0.01 * norm.max()  # and are not idle
@@ -335,8 +344,8 @@ def test_the_bounds_hold_for_half_distances(dimension: int, offset: float, kind:
     exact = exact.astype(np.float32).astype(np.float64)
     points = torch.from_numpy(exact)
     rounded = points.to(kind)
-    rows = product_rows(rounded)
-    approximate = 2 * (product_targets(rounded) @ rows.T).double()
+    rows = distance_rows(rounded)
+    approximate = 2 * (distance_targets(rounded) @ rows.T).double()
     true = torch.from_numpy(np.stack([squared_distances(exact, row) for row in exact]))
     norm = rounded.double().square().sum(dim=1)
     residual = rounding_residual(points, rounded) if kind == torch.bfloat16 else torch.zeros(200)

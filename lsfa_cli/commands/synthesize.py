@@ -1,12 +1,12 @@
 """`lsfa synthesize`."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from lsfa_cli.commands.options import Categories, Session, with_settings
+from lsfa_cli.stages.read_ahead import worker_count
 
 EXAMPLES = "Example: lsfa synthesize parts --category fitting --train 40"
 
@@ -42,7 +42,7 @@ def command(
             validation=validation,
             test_good=test_good,
             test_per_defect=test_per_defect,
-            jobs=session.run.jobs or os.cpu_count() or 1,
+            jobs=worker_count(session.run.jobs),
             progress=lambda done, total: percent(100 * done // total, 100),
         )
     session.console.info(f"{', '.join(made)} in {folder}; next: lsfa run --data synthetic --root {folder}")

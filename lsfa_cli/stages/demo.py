@@ -1,6 +1,5 @@
 """The demonstration: synthetic parts, all stages, with the baseline and the control beside the method."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from lsfa_cli.stages.making import Mode
 from lsfa_cli.stages.pictures import write_pictures, write_sheet
 from lsfa_cli.stages.places import BASELINE, CONTROL, places
 from lsfa_cli.stages.progress import Progress, so_far
+from lsfa_cli.stages.read_ahead import worker_count
 from lsfa_cli.stages.report import Report, ScoresFile, report
 from lsfa_cli.stages.run import Job, Step, baseline, control, method, run_category
 
@@ -79,7 +79,7 @@ def make_parts(
             validation=sizes.validation,
             test_good=sizes.test_good,
             test_per_defect=sizes.test_per_defect,
-            jobs=jobs or os.cpu_count() or 1,
+            jobs=worker_count(jobs),
             progress=lambda made, total: percent(100 * made // total, 100),
         )
 

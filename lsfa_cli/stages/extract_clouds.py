@@ -5,7 +5,6 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-import os
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -44,7 +43,7 @@ from lsfa_cli.stages.estimates import START_SECONDS, Estimate, peak_so_far, time
 from lsfa_cli.stages.finite import require_finite
 from lsfa_cli.stages.making import Mode, Outcome, make
 from lsfa_cli.stages.progress import Advance, Progress
-from lsfa_cli.stages.read_ahead import read_ahead
+from lsfa_cli.stages.read_ahead import read_ahead, worker_count
 from lsfa_cli.stages.recorded import device_of, recorded
 
 WAITING_COPIES = 8  # of a cloud's points, with what is computed from them while it is registered and waits
@@ -121,7 +120,7 @@ class _Sampled:
         device = device_of(self.settings.device)
         name, weights = self.settings.xyz_backbone, self.settings.xyz_weights
         seconds, backbone = timed(lambda: load_cloud_backbone(name, weights, device))
-        threads = self.jobs or os.cpu_count() or 1
+        threads = worker_count(self.jobs)
         groups: list[int] = []
         points = 0
         for among in self._kinds():

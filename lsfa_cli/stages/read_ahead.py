@@ -1,19 +1,17 @@
 """Work on samples ahead of the one who takes the results, by threads or by worker processes."""
 
 import contextlib
-import multiprocessing
 import os
-import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
-from lsfa_cli.errors import ResourceError
 from lsfa_cli.wording import counted
+from lsfa_cli.worker_processes import process_died, process_pool
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -36,12 +34,9 @@ class Workers:
     @contextlib.contextmanager
     def at_work(self) -> Iterator["Pool"]:
         """The workers, until the block ends; what they have not begun by then they leave."""
-        if self.processes:
-            # Spawned, not forked: a fork of a process with threads may hang.
-            context = multiprocessing.get_context("spawn")
-            executor: Executor = ProcessPoolExecutor(self.count, mp_context=context, initializer=_start_process)
-        else:
-            executor = ThreadPoolExecutor(self.count, thread_name_prefix="read")
+        executor: Executor = (
+            process_pool(self.count) if self.processes else ThreadPoolExecutor(self.count, thread_name_prefix="read")
+        )
         try:
             yield Pool(executor, self.count)
         finally:
@@ -71,10 +66,7 @@ class Pool:
                 waiting.extend(self.executor.submit(make, item) for item in islice(remaining, 1))
                 yield result
         except BrokenProcessPool as error:
-            raise ResourceError(
-                "a worker process that prepared samples ended unexpectedly, probably for want of memory.",
-                hint="Try again with fewer --jobs.",
-            ) from error
+            raise process_died("samples ready") from error
         finally:
             for future in waiting:
                 future.cancel()
@@ -86,12 +78,12 @@ def workers_for(jobs: int, device: str) -> Workers:
     They are processes where threads might not keep up with the networks: where those do not take the processors'
     time, and the threads would be more than `MOST_THREADS`.
     """
-    count = threads_of(jobs)
+    count = worker_count(jobs)
     return Workers(count, processes=device != "cpu" and count > MOST_THREADS)
 
 
-def threads_of(jobs: int) -> int:
-    """How many threads `jobs` stands for; 0 is one a processor."""
+def worker_count(jobs: int) -> int:
+    """How many workers `jobs` stands for; 0 is one a processor."""
     return jobs or os.cpu_count() or 1
 
 
@@ -99,12 +91,5 @@ def read_ahead(
     make: Callable[[Item], Result], items: Iterable[Item], jobs: int = 0, *, beyond: int = 1
 ) -> Generator[Result, None, None]:
     """As `Pool.ahead`, by `jobs` threads; 0 is one a processor."""
-    with Workers(threads_of(jobs)).at_work() as pool:
+    with Workers(worker_count(jobs)).at_work() as pool:
         yield from pool.ahead(make, items, beyond=beyond)
-
-
-def _start_process() -> None:
-    """One thread a process; the libraries that would take more are loaded later and ask the environment."""
-    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
-    # Ctrl-C reaches every process of the terminal; only the parent acts on it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

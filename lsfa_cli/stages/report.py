@@ -23,7 +23,7 @@ from lsfa_cli.settings import ReportSettings
 from lsfa_cli.source_weights import BANK_ALONE, PASTED_ALONE
 from lsfa_cli.stages.places import BASELINE, CONTROL, Places
 from lsfa_cli.stages.progress import NoProgress, Progress
-from lsfa_cli.stages.read_ahead import read_ahead, threads_of
+from lsfa_cli.stages.read_ahead import read_ahead, worker_count
 from lsfa_cli.stages.score import BASELINE_METHOD, METHODS, TOGETHER
 from lsfa_cli.tables.formats import NoteValue, render
 from lsfa_cli.tables.published import matching, published
@@ -147,7 +147,7 @@ def _measure_file(
             return measure(scores, *row, limits, settings.aupro_thresholds)
 
         # Most of it is counting pixels, which threads do side by side; each holds the maps of one row.
-        for results in read_ahead(measured, rows, min(threads_of(0), _MOST_THREADS), beyond=0):
+        for results in read_ahead(measured, rows, min(worker_count(0), _MOST_THREADS), beyond=0):
             report.results.extend(results)
         report.remarks.extend(f"{scores.category}, {method}: {remark}" for remark in scores.remarks)
         for modality, identity in scores.backbones.items():

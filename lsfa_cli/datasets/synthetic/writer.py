@@ -3,13 +3,11 @@
 import contextlib
 import errno
 import json
-import multiprocessing
 import os
 import shutil
-import signal
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +21,7 @@ from lsfa_cli.datasets.synthetic.categories import CATALOGUE, Category
 from lsfa_cli.datasets.synthetic.scene import Rendering, render
 from lsfa_cli.errors import DataError, ResourceError
 from lsfa_cli.samples import GOOD
+from lsfa_cli.worker_processes import process_died, process_pool
 
 MARKER = "synthetic.json"
 GENERATOR = "lsfa synthetic parts"
@@ -88,8 +87,7 @@ def _workers(jobs: int) -> Iterator[Submit]:
     if jobs <= 1:
         yield lambda work: map(make_sample, work)
         return
-    # Spawned, not forked: a fork of a process with threads (BLAS, progress display) may hang.
-    pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_ignore_interrupt)
+    pool = process_pool(jobs)
 
     def submit(work: list[Job]) -> Iterator[None]:
         futures: list[Future[None]] = [pool.submit(make_sample, job) for job in work]
@@ -101,11 +99,6 @@ def _workers(jobs: int) -> Iterator[Submit]:
         yield submit
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _ignore_interrupt() -> None:
-    """Ctrl-C reaches every process of the terminal; only the parent acts on it and lets the workers finish."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _write_category(root: Path, category: Category, recipe: Recipe, submit: Submit) -> Iterator[None]:
@@ -228,10 +221,7 @@ def _as_resource_error(root: Path) -> Iterator[None]:
     try:
         yield
     except BrokenProcessPool as error:
-        raise ResourceError(
-            "a worker process that made parts ended unexpectedly, probably for want of memory.",
-            hint="Try again with fewer --jobs.",
-        ) from error
+        raise process_died("parts") from error
     except OSError as error:
         where = error.filename or root
         if isinstance(error, (FileExistsError, NotADirectoryError)):
